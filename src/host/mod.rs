@@ -1,0 +1,4 @@
+//! This host: running programs, namespaces, trees of files, tools and their versions.
+
+pub mod run;
+pub mod tools;

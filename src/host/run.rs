@@ -1,0 +1,339 @@
+//! The one place where programs are started.
+//!
+//! Every program runs with an empty environment but for what is set here, a fixed search path (that
+//! of ordinary users lacks /usr/sbin, where mke2fs lives), the C.UTF-8 locale, no standard input,
+//! and a parent-death signal, so that nothing outlives rvmb. What a program says goes to the log as
+//! it comes; when it fails, its last lines stand in the error.
+//!
+//! [`Command::run`] and [`Command::output`] are for tools that finish soon (duct underneath);
+//! [`Command::stream`] hands over line by line what bootstrap tools and apt say (std::process).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, mpsc};
+
+use super::tools;
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Sink};
+
+/// Where programs are looked for, on the host and in the tree.
+pub const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How many of its last lines an error shows of a failed program.
+const TAIL_LINES: usize = 12;
+
+/// What is done in the child between fork and exec: system calls only, no allocation.
+pub type BeforeExec = Arc<dyn Fn() -> std::io::Result<()> + Send + Sync>;
+
+/// Starts programs and says what they say.
+#[derive(Clone)]
+pub struct Runner {
+    sink: Arc<dyn Sink>,
+    environment: BTreeMap<OsString, OsString>,
+}
+
+impl Runner {
+    /// A runner whose programs speak to `sink`.
+    pub fn new(sink: Arc<dyn Sink>) -> Self {
+        let fixed = [
+            ("PATH", SEARCH_PATH),
+            ("LC_ALL", "C.UTF-8"),
+            ("TZ", "UTC"),
+            ("DEBIAN_FRONTEND", "noninteractive"),
+        ];
+        let environment = fixed.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Runner { sink, environment }
+    }
+
+    /// The same runner with one more variable for every program.
+    #[must_use]
+    pub fn with_env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    /// Where programs' words and the caller's own events go.
+    pub fn sink(&self) -> &Arc<dyn Sink> {
+        &self.sink
+    }
+
+    /// A program, by name or path.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        Command {
+            program: program.as_ref().to_owned(),
+            arguments: Vec::new(),
+            environment: self.environment.clone(),
+            directory: None,
+            input: Vec::new(),
+            before_exec: None,
+            sink: Arc::clone(&self.sink),
+        }
+    }
+}
+
+/// A program about to be started.
+pub struct Command {
+    program: OsString,
+    arguments: Vec<OsString>,
+    environment: BTreeMap<OsString, OsString>,
+    directory: Option<PathBuf>,
+    input: Vec<u8>,
+    before_exec: Option<BeforeExec>,
+    sink: Arc<dyn Sink>,
+}
+
+/// What a program that was allowed to fail left behind.
+pub struct Outcome {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+impl Command {
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets the working directory.
+    #[must_use]
+    pub fn directory(mut self, directory: &Path) -> Self {
+        self.directory = Some(directory.to_owned());
+        self
+    }
+
+    /// Gives it standard input. Never logged.
+    #[must_use]
+    pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
+        self.input = input.into();
+        self
+    }
+
+    /// Sets what is done in the child before the program starts, such as entering a tree.
+    #[must_use]
+    pub fn before_exec(mut self, hook: BeforeExec) -> Self {
+        self.before_exec = Some(hook);
+        self
+    }
+
+    /// Runs it to its end; any exit code but 0 is an error.
+    pub fn run(self) -> Result<()> {
+        self.output().map(drop)
+    }
+
+    /// Runs it to its end and returns its standard output; any exit code but 0 is an error.
+    pub fn output(self) -> Result<String> {
+        let program = self.program.clone();
+        let outcome = self.outcome()?;
+        if outcome.status.success() {
+            return Ok(outcome.stdout);
+        }
+        let lines = outcome.stdout.lines().chain(outcome.stderr.lines()).map(str::to_owned);
+        Err(failure(&program, outcome.status, lines))
+    }
+
+    /// Runs it to its end, whatever its exit code.
+    pub fn outcome(self) -> Result<Outcome> {
+        self.say_command();
+        #[expect(clippy::disallowed_methods, reason = "this is the runner")]
+        let mut expression = duct::cmd(&self.program, &self.arguments)
+            .stdin_bytes(self.input)
+            .stdout_capture()
+            .stderr_capture()
+            .unchecked()
+            .full_env(&self.environment);
+        if let Some(directory) = &self.directory {
+            expression = expression.dir(directory);
+        }
+        let hook = self.before_exec.clone();
+        let output = expression
+            .before_spawn(move |command| {
+                prepare(command, hook.clone());
+                Ok(())
+            })
+            .run()
+            .map_err(|error| not_started(&self.program, &error))?;
+        let outcome = Outcome {
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        for line in outcome.stderr.lines() {
+            self.sink.emit(Event::Debug { text: line.to_owned() });
+        }
+        Ok(outcome)
+    }
+
+    /// Runs it to its end and hands over each line of standard output and standard error as it comes;
+    /// any exit code but 0 is an error.
+    pub fn stream(self, mut each: impl FnMut(&str)) -> Result<()> {
+        self.say_command();
+        #[expect(clippy::disallowed_methods, reason = "this is the runner")]
+        let mut command = std::process::Command::new(&self.program);
+        command.args(&self.arguments).env_clear().envs(&self.environment);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        prepare(&mut command, self.before_exec.clone());
+        let mut child = command.spawn().map_err(|error| not_started(&self.program, &error))?;
+
+        let (sender, lines) = mpsc::channel();
+        let mut tail = VecDeque::with_capacity(TAIL_LINES);
+        std::thread::scope(|scope| {
+            if let Some(stdout) = child.stdout.take() {
+                let sender = sender.clone();
+                scope.spawn(move || send_lines(stdout, &sender));
+            }
+            if let Some(stderr) = child.stderr.take() {
+                scope.spawn(move || send_lines(stderr, &sender));
+            }
+            for line in lines {
+                self.sink.emit(Event::Debug { text: line.clone() });
+                each(&line);
+                if tail.len() == TAIL_LINES {
+                    tail.pop_front();
+                }
+                tail.push_back(line);
+            }
+        });
+        let status = child.wait().map_err(|error| not_started(&self.program, &error))?;
+        if status.success() { Ok(()) } else { Err(failure(&self.program, status, tail.into_iter())) }
+    }
+
+    /// The command as a shell would take it, for the log.
+    fn say_command(&self) {
+        let words = std::iter::once(&self.program).chain(&self.arguments);
+        let line: Vec<String> = words.map(|word| quote(&word.to_string_lossy())).collect();
+        self.sink.emit(Event::Debug { text: format!("+ {}", line.join(" ")) });
+    }
+}
+
+/// Sets up what every child has in common.
+#[expect(unsafe_code, reason = "the hook between fork and exec")]
+fn prepare(command: &mut std::process::Command, hook: Option<BeforeExec>) {
+    // SAFETY: the closure makes system calls only; hooks promise the same.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+            match &hook {
+                Some(hook) => hook(),
+                None => Ok(()),
+            }
+        });
+    }
+}
+
+/// Sends what a stream says, line by line; a carriage return ends a line, too.
+fn send_lines(stream: impl std::io::Read, lines: &mpsc::Sender<String>) {
+    let mut reader = BufReader::new(stream);
+    let mut buffer = Vec::new();
+    while reader.read_until(b'\n', &mut buffer).is_ok_and(|count| count > 0) {
+        for line in
+            String::from_utf8_lossy(&buffer).split(['\r', '\n']).filter(|line| !line.trim().is_empty())
+        {
+            if lines.send(line.trim_end().to_owned()).is_err() {
+                return;
+            }
+        }
+        buffer.clear();
+    }
+}
+
+fn failure(program: &OsStr, status: ExitStatus, lines: impl Iterator<Item = String>) -> Error {
+    let name = program.to_string_lossy();
+    let how = match (status.code(), status.signal()) {
+        (Some(code), _) => format!("{name} failed with exit code {code}"),
+        (None, Some(signal)) => format!("{name} was killed by signal {signal}"),
+        (None, None) => format!("{name} failed"),
+    };
+    let said: Vec<String> = lines.filter(|line| !line.trim().is_empty()).collect();
+    let skip = said.len().saturating_sub(TAIL_LINES);
+    Error::build(how).tail(said.into_iter().skip(skip))
+}
+
+fn not_started(program: &OsStr, error: &std::io::Error) -> Error {
+    let name = program.to_string_lossy();
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return tools::missing(&name);
+    }
+    Error::new(Kind::Build, format!("starting {name}")).because(error)
+}
+
+/// Quotes a word for a POSIX shell.
+pub fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Silent;
+
+    fn runner() -> Runner {
+        Runner::new(Arc::new(Silent))
+    }
+
+    #[test]
+    fn output_is_returned_and_the_environment_is_clean() {
+        let text = runner().command("env").output().unwrap();
+        assert!(text.lines().any(|line| line == "LC_ALL=C.UTF-8"), "{text}");
+        assert!(!text.contains("HOME="), "{text}");
+    }
+
+    #[test]
+    fn a_failure_shows_the_last_words() {
+        let error = runner().command("sh").args(["-c", "echo sorry >&2; exit 3"]).run().unwrap_err();
+        assert_eq!(error.message(), "sh failed with exit code 3");
+        assert_eq!(error.tail_lines(), ["sorry"]);
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = runner().command("no-such-program").run().unwrap_err();
+        assert_eq!(error.kind(), Kind::Host);
+    }
+
+    #[test]
+    fn lines_are_streamed_from_both_streams() {
+        let mut lines = Vec::new();
+        let script = "echo one; echo two >&2; printf 'three\\rfour\\n'";
+        runner().command("sh").args(["-c", script]).stream(|line| lines.push(line.to_owned())).unwrap();
+        lines.sort();
+        assert_eq!(lines, ["four", "one", "three", "two"]);
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quote("a/b-c=1"), "a/b-c=1");
+        assert_eq!(quote("it's"), r"'it'\''s'");
+        assert_eq!(quote(""), "''");
+    }
+}

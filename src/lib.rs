@@ -1,0 +1,16 @@
+//! rvmb turns one command into a Debian or Ubuntu machine image that boots.
+//!
+//! The rooms of the house, from the roof down; imports only run downwards:
+//!
+//! - [`plan`]: from what the user wants to what will be done.
+//! - [`suite`]: what a release is.
+//! - [`event`], [`error`], [`units`]: the ground that every room stands on.
+
+pub mod error;
+pub mod event;
+pub mod host;
+pub mod plan;
+pub mod suite;
+pub mod units;
+
+pub use error::{Context, Error, Kind, Result};

@@ -1,0 +1,350 @@
+//! The plan: every decision made, every default filled in, every file read.
+//!
+//! It is plain data, the same for `rvmb plan --json`, for the worker and for the manifest. It holds
+//! no secret: those travel beside it in [`Secrets`].
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::suite::Suite;
+use crate::units::Size;
+
+/// Everything that the build does, decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Version of this structure; this program writes 1.
+    pub format: u32,
+    /// Identity of what comes out: v5 over everything that decides its bytes.
+    pub id: Uuid,
+    /// No time in the image is later. Seconds since 1970.
+    pub epoch: i64,
+    /// The release, as its suite file tells.
+    pub suite: Suite,
+    /// Debian's name of the guest's architecture, such as `amd64`.
+    pub architecture: String,
+    /// The hypervisor and what it gives to the guest.
+    pub target: Target,
+    /// Where packages come from.
+    pub archive: Archive,
+    /// Which packages.
+    pub packages: Packages,
+    /// The machine's own settings.
+    pub guest: Guest,
+    /// The disk.
+    pub disk: Disk,
+    /// What of this host is used.
+    pub host: HostUse,
+    /// Where results go.
+    pub output: Output,
+}
+
+/// The hypervisor and what it gives to the guest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// `kvm`, `qemu`.
+    pub hypervisor: String,
+    /// Format of the disk image, such as `qcow2`.
+    pub format: String,
+    /// Kernel flavour, such as `cloud`.
+    pub flavour: String,
+    /// Memory for the launch files.
+    pub memory: Size,
+    /// Processors for the launch files.
+    pub cpus: u32,
+}
+
+/// Where packages come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Archive {
+    /// One entry per suite at a mirror.
+    pub sources: Vec<Source>,
+    /// Components taken.
+    pub components: Vec<String>,
+    /// Keyring on the host that must have signed them.
+    pub keyring: PathBuf,
+    /// Proxy for the build, never for the guest.
+    pub proxy: Option<String>,
+    /// Who decided on the mirror: `option`, `host` (its apt sources) or `suite`.
+    pub mirror_origin: String,
+    /// Settings of the host's apt that hold for the build, `Acquire::…=value`.
+    pub apt_options: Vec<String>,
+    /// Directory of the checked indices on this host.
+    pub index: PathBuf,
+}
+
+/// One suite at a mirror.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// Base address of the mirror.
+    pub uri: String,
+    /// Suite there, such as `trixie-updates`.
+    pub suite: String,
+    /// SHA-256 of its InRelease, in hexadecimal.
+    pub digest: String,
+    /// Whether it is the security pocket.
+    pub security: bool,
+}
+
+/// Which packages are installed, and in which layers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Packages {
+    /// Names of the base layer: the release's own, kernel, initramfs tool, boot loader, network.
+    pub base: Vec<String>,
+    /// What the user asked for, in apt's words: `name`, `name=version`, `name/suite`.
+    pub added: Vec<String>,
+    /// What the user wants gone.
+    pub removed: Vec<String>,
+    /// debconf answers before the base layer.
+    pub debconf: Vec<String>,
+    /// debootstrap's variant, where the user named one.
+    pub variant: Option<String>,
+    /// Everything that will be installed, sorted by name.
+    pub resolved: Vec<Package>,
+    /// Layers from the bottom to the top.
+    pub layers: Layers,
+}
+
+impl Packages {
+    /// Bytes that would be fetched if nothing were in the store.
+    pub fn download_size(&self) -> Size {
+        Size(self.resolved.iter().map(|package| package.size).sum())
+    }
+
+    /// Bytes on disk when all are installed, as the packages declare.
+    pub fn installed_size(&self) -> Size {
+        Size(self.resolved.iter().map(|package| package.installed_size).sum())
+    }
+}
+
+/// A package of a certain version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its architecture, `all` too.
+    pub architecture: String,
+    /// Size of the .deb in bytes.
+    pub size: u64,
+    /// Bytes on disk, as it declares.
+    pub installed_size: u64,
+    /// SHA-256 of the .deb in hexadecimal.
+    pub sha256: String,
+    /// File name in the store.
+    pub file: String,
+}
+
+/// The cached layers of a tree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Layers {
+    /// Release, kernel, boot loader: what every machine of this suite and flavour shares.
+    pub base: Layer,
+    /// The initial RAM file system for the base layer.
+    pub initramfs: Layer,
+    /// The user's packages; none where none was added or removed.
+    pub packages: Option<Layer>,
+}
+
+/// A layer of the tree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Layer {
+    /// Digest over everything that decides its content.
+    pub key: String,
+    /// Whether the cache had it when the plan was made.
+    pub cached: bool,
+}
+
+/// The machine's own settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Guest {
+    /// Host name without domain.
+    pub hostname: String,
+    /// Domain.
+    pub domain: String,
+    /// Locale, such as `de_DE.UTF-8`.
+    pub locale: String,
+    /// Time zone, such as `Europe/Berlin`.
+    pub timezone: String,
+    /// The first user.
+    pub user: User,
+    /// Keys that may log in as root.
+    pub root_keys: Vec<String>,
+    /// Whether root has a password; the hash is in [`Secrets`].
+    pub root_password: bool,
+    /// Script of the first boot.
+    pub firstboot: Option<Script>,
+    /// Script of the first login.
+    pub firstlogin: Option<Script>,
+    /// Kernel command line beside `root=` and `ro`.
+    pub kernel_options: String,
+}
+
+/// The first user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct User {
+    /// Log-in name.
+    pub name: String,
+    /// Full name, the GECOS field.
+    pub full_name: String,
+    /// User id, where one was asked for.
+    pub uid: Option<u32>,
+    /// Group id, where one was asked for.
+    pub gid: Option<u32>,
+    /// Groups, those that exist.
+    pub groups: Vec<String>,
+    /// Whether the password is locked.
+    pub locked: bool,
+    /// Whether the password is the documented default, the user's own name.
+    pub default_password: bool,
+    /// Keys that may log in.
+    pub keys: Vec<String>,
+}
+
+/// A script that was read when the plan was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Script {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// SHA-256 of the content in hexadecimal.
+    pub sha256: String,
+    /// The content itself.
+    pub content: String,
+}
+
+/// A disk and everything on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Size of the whole disk; a multiple of 1 MiB.
+    pub size: Size,
+    /// Disk GUID.
+    pub guid: Uuid,
+    /// Partitions in the order of their place on the disk.
+    pub partitions: Vec<Partition>,
+}
+
+impl Disk {
+    /// The partition that is mounted at `path`.
+    pub fn mounted_at(&self, path: &str) -> Option<&Partition> {
+        self.partitions.iter().find(|partition| partition.mount.as_deref() == Some(path))
+    }
+}
+
+/// A partition and what is in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Partition {
+    /// Number in the table, from 1.
+    pub number: u32,
+    /// Name in the GPT.
+    pub name: String,
+    /// Partition type GUID.
+    pub kind: Uuid,
+    /// Unique partition GUID.
+    pub guid: Uuid,
+    /// Offset in bytes from the start of the disk; a multiple of 1 MiB.
+    pub start: u64,
+    /// Size in bytes.
+    pub size: Size,
+    /// What is in it.
+    pub content: Content,
+    /// Where the guest mounts it.
+    pub mount: Option<String>,
+}
+
+/// What is in a partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Content {
+    /// GRUB's core image, without a file system.
+    BiosBoot,
+    /// FAT32.
+    Fat {
+        /// Volume id, shown as `XXXX-XXXX`.
+        volume_id: u32,
+        /// Volume label, at most 11 characters.
+        label: String,
+    },
+    /// ext4.
+    Ext4 {
+        /// UUID of the file system.
+        uuid: Uuid,
+        /// Label, at most 16 characters.
+        label: String,
+        /// Every feature, by mke2fs's names.
+        features: Vec<String>,
+    },
+    /// Swap space.
+    Swap {
+        /// UUID of the swap space.
+        uuid: Uuid,
+        /// Label, at most 15 characters.
+        label: String,
+    },
+}
+
+/// What of this host is used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostUse {
+    /// How ownership is made exact.
+    pub privilege: Privilege,
+    /// Bootstrap tool with its version.
+    pub bootstrap: BootstrapTool,
+    /// Directory for scratch files of this build.
+    pub scratch: PathBuf,
+    /// Cache directory; none with `--no-cache`.
+    pub cache: Option<PathBuf>,
+}
+
+/// How ownership is made exact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "kebab-case")]
+pub enum Privilege {
+    /// Started as root.
+    Root,
+    /// A user namespace with subordinate ids.
+    UserNamespace {
+        /// First subordinate user id on the host.
+        subuid: u32,
+        /// First subordinate group id on the host.
+        subgid: u32,
+        /// How many of each are mapped.
+        count: u32,
+    },
+}
+
+/// The tool that makes the first tree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BootstrapTool {
+    /// `mmdebstrap` or `debootstrap`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// Where results go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// Destination directory, absolute.
+    pub directory: PathBuf,
+    /// Whether an existing destination is replaced.
+    pub overwrite: bool,
+    /// File name of the disk image in it.
+    pub image: String,
+}
+
+/// What must not stand in a plan. Goes to the worker beside it and is never written to a file.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Secrets {
+    /// crypt(5) hash of the user's password; none for a user without one.
+    pub user_hash: Option<String>,
+    /// crypt(5) hash of root's password.
+    pub root_hash: Option<String>,
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets(…)")
+    }
+}
