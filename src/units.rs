@@ -70,12 +70,12 @@ impl FromStr for Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, name) = match self.0 {
-            bytes if bytes >= 10 * GIB || (bytes >= GIB && bytes % GIB == 0) => (GIB, "GiB"),
+            bytes if bytes >= 10 * GIB || (bytes >= GIB && bytes.is_multiple_of(GIB)) => (GIB, "GiB"),
             bytes if bytes >= MIB => (MIB, "MiB"),
             bytes if bytes >= KIB => (KIB, "KiB"),
             _ => return write!(f, "{} B", self.0),
         };
-        if self.0 % unit == 0 {
+        if self.0.is_multiple_of(unit) {
             write!(f, "{} {name}", self.0 / unit)
         } else {
             #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
