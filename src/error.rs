@@ -115,6 +115,23 @@ impl Error {
         self
     }
 
+    /// Several problems as one error; `Ok` where there is none. A single one stays as it is.
+    pub fn all(mut problems: Vec<Error>) -> Result<()> {
+        match problems.len() {
+            0 => Ok(()),
+            1 => Err(problems.remove(0)),
+            count => {
+                let mut whole = Error::new(problems[0].kind, format!("there are {count} problems"));
+                for problem in problems {
+                    whole.causes.push(problem.to_string());
+                    whole.hints.extend(problem.hints);
+                    whole.tail.extend(problem.tail);
+                }
+                Err(whole)
+            }
+        }
+    }
+
     /// Who can do something about it.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -13,7 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
 use std::sync::{Arc, mpsc};
 
 use super::tools;
@@ -191,13 +191,8 @@ impl Command {
     /// any exit code but 0 is an error.
     pub fn stream(self, mut each: impl FnMut(&str)) -> Result<()> {
         self.say_command();
-        #[expect(clippy::disallowed_methods, reason = "this is the runner")]
-        let mut command = std::process::Command::new(&self.program);
-        command.args(&self.arguments).env_clear().envs(&self.environment);
+        let mut command = self.plain();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if let Some(directory) = &self.directory {
-            command.current_dir(directory);
-        }
         prepare(&mut command, self.before_exec.clone());
         let mut child = command.spawn().map_err(|error| not_started(&self.program, &error))?;
 
@@ -222,6 +217,42 @@ impl Command {
         });
         let status = child.wait().map_err(|error| not_started(&self.program, &error))?;
         if status.success() { Ok(()) } else { Err(failure(&self.program, status, tail.into_iter())) }
+    }
+
+    /// Starts it with its standard input and output in the caller's hands, in a process group of its
+    /// own, where the terminal's Ctrl-C does not reach it, and without the parent-death signal.
+    pub fn spawn_detached(self) -> Result<(Child, ChildStdin, ChildStdout)> {
+        let mut command = self.plain();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().map_err(|error| not_started(&self.program, &error))?;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(stdin), Some(stdout)) => Ok((child, stdin, stdout)),
+            _ => Err(Error::build(format!("{} was started without pipes", self.program.display()))),
+        }
+    }
+
+    /// Starts it bound to the life of this process, with its standard input in the caller's hands and
+    /// this process's standard output and error.
+    pub fn spawn_bound(self) -> Result<(Child, ChildStdin)> {
+        let mut command = self.plain();
+        command.stdin(Stdio::piped());
+        prepare(&mut command, self.before_exec.clone());
+        let mut child = command.spawn().map_err(|error| not_started(&self.program, &error))?;
+        match child.stdin.take() {
+            Some(stdin) => Ok((child, stdin)),
+            None => Err(Error::build(format!("{} was started without a pipe", self.program.display()))),
+        }
+    }
+
+    /// The command for std::process, without its streams.
+    fn plain(&self) -> std::process::Command {
+        #[expect(clippy::disallowed_methods, reason = "this is the runner")]
+        let mut command = std::process::Command::new(&self.program);
+        command.args(&self.arguments).env_clear().envs(&self.environment);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command
     }
 
     /// The command as a shell would take it, for the log.

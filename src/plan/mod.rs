@@ -1,5 +1,11 @@
 //! From what the user wants to what will be done: Appliance × suite × hypervisor × host → Plan.
 
+mod archive;
+mod checks;
+mod make;
 mod model;
+mod passwords;
+mod resolve;
 
+pub use make::{locale_line, make};
 pub use model::*;

@@ -295,6 +295,8 @@ pub struct HostUse {
     pub scratch: PathBuf,
     /// Cache directory; none with `--no-cache`.
     pub cache: Option<PathBuf>,
+    /// Whether layers can be overlaid; without, every build makes its whole tree.
+    pub overlay: bool,
 }
 
 /// How ownership is made exact.

@@ -1,0 +1,253 @@
+//! Where packages come from: choosing mirrors, and fetching the indices that the plan rests on.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::Source;
+use crate::appliance::Appliance;
+use crate::error::{Context, Error, Kind, Result};
+use crate::host::apt::{self, Apt, HostSource, Settings};
+use crate::host::run::Runner;
+use crate::suite::Suite;
+
+/// Which mirrors are used, and who decided so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mirrors {
+    pub main: String,
+    /// None where the release has no security pocket, or its archive mirror none any more.
+    pub security: Option<String>,
+    /// `option`, `host` or `suite`.
+    pub origin: &'static str,
+}
+
+/// Chooses mirrors: the user's, then those of the host's own apt sources, then the suite file's. A
+/// release that has ended is looked for where ended releases are kept.
+pub(super) fn choose_mirrors(appliance: &Appliance, suite: &Suite, architecture: &str, host: &[HostSource]) -> Mirrors {
+    let given = |address: &String| address.trim_end_matches('/').to_owned();
+    let file = suite.mirrors(architecture);
+    // The host's mirror is taken for what is still there, and for the architectures that live there.
+    let in_place = file.main == suite.archive.mirror;
+    let known = in_place.then(|| host_mirror(host, &suite.distro)).flatten();
+    let known_security = in_place.then(|| host_security_mirror(host, &suite.distro)).flatten();
+
+    let (main, origin) = match (&appliance.mirror, known) {
+        (Some(mirror), _) => (given(mirror), "option"),
+        (None, Some(mirror)) => (mirror, "host"),
+        (None, None) => (file.main.to_owned(), "suite"),
+    };
+    let security = match &appliance.security_mirror {
+        Some(mirror) => given(mirror),
+        None => known_security.unwrap_or_else(|| file.security.to_owned()),
+    };
+    let carried = !suite.archive.security.is_empty() && !security.is_empty();
+    Mirrors { main, security: carried.then_some(security), origin }
+}
+
+fn host_mirror(host: &[HostSource], distro: &str) -> Option<String> {
+    host.iter().find(|source| is_of(source, distro) && !is_security(source)).map(|source| source.uri.clone())
+}
+
+fn host_security_mirror(host: &[HostSource], distro: &str) -> Option<String> {
+    host.iter().find(|source| is_of(source, distro) && is_security(source)).map(|source| source.uri.clone())
+}
+
+/// Whether a source carries the distribution itself: by its Release file, or by the customary path.
+fn is_of(source: &HostSource, distro: &str) -> bool {
+    let last = source.uri.rsplit('/').next().unwrap_or_default();
+    let by_path = last == distro || last == format!("{distro}-security");
+    by_path && (source.origin.is_empty() || source.origin.eq_ignore_ascii_case(distro))
+}
+
+fn is_security(source: &HostSource) -> bool {
+    source.label.ends_with("-Security") || source.uri.ends_with("-security") || source.release.ends_with("-security")
+}
+
+/// The suites at the mirrors, digests still empty.
+pub(super) fn sources(suite: &Suite, mirrors: &Mirrors) -> Vec<Source> {
+    let at = |uri: &str, suite: &str, security| Source {
+        uri: uri.to_owned(),
+        suite: suite.to_owned(),
+        digest: String::new(),
+        security,
+    };
+    let pockets = suite.archive.pockets.iter().map(|pocket| at(&mirrors.main, pocket, false));
+    let security = mirrors.security.iter().map(|mirror| at(mirror, &suite.archive.security, true));
+    pockets.chain(security).collect()
+}
+
+/// What an index is made of.
+pub(super) struct IndexRequest<'a> {
+    /// Directory that holds one index per set of sources.
+    pub directory: &'a Path,
+    /// Where .debs are kept.
+    pub archives: &'a Path,
+    pub sources: &'a [Source],
+    pub components: &'a [String],
+    pub keyring: &'a Path,
+    pub architecture: &'a str,
+    pub proxy: Option<&'a str>,
+    pub options: &'a [String],
+    /// Whether indices may be out of date, as those of an ended release are.
+    pub may_be_expired: bool,
+}
+
+/// Checked indices on this host.
+pub(super) struct Index {
+    pub directory: PathBuf,
+    pub apt: Apt,
+    /// With digests.
+    pub sources: Vec<Source>,
+}
+
+impl Index {
+    /// Fetches what has changed and checks every signature.
+    pub(super) fn refresh(runner: &Runner, request: &IndexRequest<'_>) -> Result<Index> {
+        let list = sources_list(request)?;
+        let name = hex(Sha256::digest(format!("{list}{}", request.architecture)).as_slice());
+        let directory = request.directory.join(&name[..32]);
+        let settings = Settings {
+            sources: &list,
+            architecture: request.architecture,
+            archives: request.archives,
+            status: None,
+            proxy: request.proxy,
+            options: request.options,
+        };
+        let apt = Apt::configure(&directory, &settings)?;
+        let mut tail = Vec::new();
+        apt.command(runner, "apt-get")
+            .args(["update", "--quiet", "-oAPT::Update::Error-Mode=any"])
+            .stream(|line| {
+                if line.starts_with(['E', 'W']) {
+                    tail.push(line.to_owned());
+                }
+            })
+            .map_err(|error| apt::explain(error).within(format!("reading the archive at {}", addresses(request.sources))))?;
+        let mut sources = request.sources.to_vec();
+        for source in &mut sources {
+            let path = apt.lists().join(format!("{}_InRelease", list_name(&source.uri, &source.suite)));
+            let content = std::fs::read(&path).context(Kind::Build, || format!("reading {}", path.display()))?;
+            source.digest = hex(Sha256::digest(content).as_slice());
+        }
+        Ok(Index { directory, apt, sources })
+    }
+
+    /// The newest `Date:` of the indices, in seconds since 1970.
+    pub(super) fn date(&self) -> Result<i64> {
+        let mut newest = 0;
+        for source in &self.sources {
+            let path = self.apt.lists().join(format!("{}_InRelease", list_name(&source.uri, &source.suite)));
+            let text = std::fs::read_to_string(&path).context(Kind::Build, || format!("reading {}", path.display()))?;
+            newest = newest.max(release_date(&text).unwrap_or(0));
+        }
+        Ok(newest)
+    }
+
+    /// The Packages files, sorted by name.
+    pub(super) fn packages_files(&self) -> Result<Vec<PathBuf>> {
+        let lists = self.apt.lists();
+        let context = || format!("reading {}", lists.display());
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&lists).context(Kind::Build, context)? {
+            let path = entry.context(Kind::Build, context)?.path();
+            if path.to_string_lossy().ends_with("_Packages") {
+                files.push(path);
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+}
+
+/// `Date:` of a Release file (RFC 2822), in seconds since 1970.
+fn release_date(text: &str) -> Option<i64> {
+    let date = text.lines().find_map(|line| line.strip_prefix("Date:"))?.trim();
+    // Release files say UTC, which RFC 2822 spells as an offset.
+    let date = date.strip_suffix("UTC").map_or(date.to_owned(), |day| format!("{day}+0000"));
+    jiff::fmt::rfc2822::parse(&date).ok().map(|time| time.timestamp().as_second())
+}
+
+fn addresses(sources: &[Source]) -> String {
+    let mut addresses: Vec<&str> = sources.iter().map(|source| source.uri.as_str()).collect();
+    addresses.dedup();
+    addresses.join(" and ")
+}
+
+/// sources.list(5) in the one-line format, which every apt reads.
+fn sources_list(request: &IndexRequest<'_>) -> Result<String> {
+    let keyring = request.keyring.display().to_string();
+    if keyring.contains([' ', '\t', ']', ',']) {
+        return Err(Error::config(format!("the keyring {keyring} has a character in its name that apt cannot read"))
+            .hint("Copy it to a path without spaces, commas and brackets."));
+    }
+    let mut list = String::new();
+    for source in request.sources {
+        let expired = if request.may_be_expired { " check-valid-until=no" } else { "" };
+        list += &format!(
+            "deb [arch={} signed-by={keyring}{expired}] {} {} {}\n",
+            request.architecture,
+            source.uri,
+            source.suite,
+            request.components.join(" ")
+        );
+    }
+    Ok(list)
+}
+
+/// The stem of the names that apt gives to the lists of a suite: `URItoFileName` of apt-pkg/strutl.cc.
+pub(super) fn list_name(uri: &str, suite: &str) -> String {
+    let address = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    let address = match address.split_once('/') {
+        Some((host, path)) => format!("{}/{path}", host.rsplit('@').next().unwrap_or(host)),
+        None => address.to_owned(),
+    };
+    let mut name = String::new();
+    for character in format!("{}/dists/{suite}", address.trim_end_matches('/')).chars() {
+        match character {
+            '/' => name.push('_'),
+            '\\' | '|' | '{' | '}' | '[' | ']' | '<' | '>' | '"' | '^' | '~' | '_' | '=' | '!' | '@' | '#' | '$'
+            | '%' | '&' | '*' => name += &format!("%{:02x}", u32::from(character)),
+            other => name.push(other),
+        }
+    }
+    name
+}
+
+/// Bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(uri: &str, release: &str, origin: &str, label: &str) -> HostSource {
+        HostSource { uri: uri.into(), release: release.into(), origin: origin.into(), label: label.into() }
+    }
+
+    #[test]
+    fn the_hosts_mirror_is_found_among_other_sources() {
+        let sources = [
+            host("https://download.example/linux/debian", "trixie", "Example", "Example CE"),
+            host("http://m.example/debian-security", "trixie-security", "Debian", "Debian-Security"),
+            host("http://m.example/debian", "trixie", "Debian", "Debian"),
+        ];
+        assert_eq!(host_mirror(&sources, "debian").as_deref(), Some("http://m.example/debian"));
+        assert_eq!(host_security_mirror(&sources, "debian").as_deref(), Some("http://m.example/debian-security"));
+        assert_eq!(host_mirror(&sources, "ubuntu"), None);
+    }
+
+    #[test]
+    fn lists_are_named_as_apt_names_them() {
+        assert_eq!(list_name("http://m.example/debian", "trixie"), "m.example_debian_dists_trixie");
+        assert_eq!(list_name("http://u:p@127.0.0.1:80/a_b/", "x/updates"), "127.0.0.1:80_a%5fb_dists_x_updates");
+    }
+
+    #[test]
+    fn the_date_of_a_release_is_read() {
+        assert_eq!(release_date("Origin: Debian\nDate: Sat, 06 Sep 2025 09:30:00 UTC\n"), Some(1_757_151_000));
+        assert_eq!(release_date("Date: whenever\n"), None);
+    }
+}

@@ -1,0 +1,225 @@
+//! Checks of single settings. Pure: a text in, the reason why it cannot be out.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::error::{Context, Error, Kind, Result};
+
+/// The locales of glibc, `NAME CHARSET`, as its localedata/SUPPORTED lists them.
+const LOCALES: &str = include_str!("locales.txt");
+
+/// Longest script that is read; a larger one belongs into a package.
+const SCRIPT_LIMIT: u64 = 1024 * 1024;
+
+/// One label of a host name, RFC 1123 section 2.1.
+pub(super) fn hostname(name: &str) -> Result<()> {
+    let fits = !name.is_empty()
+        && name.len() <= 63
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if fits {
+        return Ok(());
+    }
+    Err(Error::config(format!("`{name}` is not a host name"))
+        .hint("A host name has 1 to 63 letters, digits and hyphens; put what follows its first dot into --domain."))
+}
+
+/// A domain: labels with dots between them.
+pub(super) fn domain(name: &str) -> Result<()> {
+    if name.len() <= 253 && name.split('.').all(|label| hostname(label).is_ok()) {
+        return Ok(());
+    }
+    Err(Error::config(format!("`{name}` is not a domain")).hint("A domain is host names with dots between them, such as example.org."))
+}
+
+/// A log-in name that useradd of every release takes.
+pub(super) fn user_name(name: &str) -> Result<()> {
+    let mut bytes = name.bytes();
+    let starts = bytes.next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let fits = starts && name.len() <= 32 && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte));
+    if !fits {
+        return Err(Error::config(format!("`{name}` is not a user name"))
+            .hint("A user name has at most 32 lower-case letters, digits, hyphens and underscores, and starts with a letter."));
+    }
+    if name == "root" {
+        return Err(Error::config("the first user cannot be root").hint("Give root a password with --rootpass, or a key with --ssh-key."));
+    }
+    Ok(())
+}
+
+/// The GECOS field: what would break /etc/passwd is refused.
+pub(super) fn full_name(name: &str) -> Result<()> {
+    if name.contains([':', ',']) || name.chars().any(char::is_control) {
+        return Err(Error::config(format!("`{name}` cannot be a full name: it has a colon, a comma or a control character")));
+    }
+    Ok(())
+}
+
+/// A locale that glibc knows; returns its line for /etc/locale.gen.
+pub(super) fn locale(name: &str) -> Result<Option<&'static str>> {
+    if matches!(name, "C" | "POSIX" | "C.UTF-8" | "C.utf8") {
+        return Ok(None);
+    }
+    let wanted = name.replace(".utf8", ".UTF-8");
+    if let Some(line) = LOCALES.lines().find(|line| line.split(' ').next() == Some(wanted.as_str())) {
+        return Ok(Some(line));
+    }
+    let known = LOCALES.lines().filter_map(|line| line.split(' ').next());
+    Err(with_near_matches(Error::config(format!("there is no locale `{name}`")), &wanted, known))
+}
+
+/// A time zone of the IANA database.
+pub(super) fn timezone(name: &str) -> Result<()> {
+    let known: BTreeSet<String> = jiff::tz::TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect();
+    if known.contains(name) {
+        return Ok(());
+    }
+    let known = known.iter().map(String::as_str);
+    Err(with_near_matches(Error::config(format!("there is no time zone `{name}`")), name, known)
+        .hint("Time zones are named like Europe/Berlin or UTC."))
+}
+
+/// Whether a zone's name is one that newer releases keep in a package of its own, such as US/Eastern.
+pub(super) fn is_legacy_zone(name: &str) -> bool {
+    let areas = ["Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific", "Etc"];
+    let area = name.split('/').next().unwrap_or_default();
+    name != "UTC" && !(name.contains('/') && areas.contains(&area))
+}
+
+/// A package in apt's words: `name`, `name:arch`, `name=version`, `name/suite`.
+pub(super) fn package(word: &str) -> Result<()> {
+    let name: String = word.chars().take_while(|character| !"=/:".contains(*character)).collect();
+    let name = name.strip_suffix('-').unwrap_or(&name);
+    // Debian Policy 5.6.1.
+    let fits = name.len() >= 2
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
+        && name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+        && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\'' && byte != b'"');
+    if fits {
+        return Ok(());
+    }
+    Err(Error::config(format!("`{word}` is not a package"))
+        .hint("Write packages as apt takes them: name, name=version, name/suite or name:architecture."))
+}
+
+/// An address of a mirror.
+pub(super) fn mirror(option: &str, address: &str) -> Result<()> {
+    let plain = address.bytes().all(|byte| byte.is_ascii_graphic() && !b"[]\"'".contains(&byte));
+    let known = ["http://", "https://", "file:/", "copy:/"].iter().any(|scheme| address.starts_with(scheme));
+    if plain && known {
+        return Ok(());
+    }
+    Err(Error::config(format!("`{address}` is not the address of a mirror"))
+        .hint(format!("Write {option} as http://host/path, https://host/path or file:/path.")))
+}
+
+/// Reads a script that runs in the guest. It must be a text file with an interpreter line.
+pub(super) fn script(option: &str, path: &Path) -> Result<String> {
+    let content = text_file(option, path)?;
+    if !content.starts_with("#!") {
+        return Err(Error::config(format!("{option} {} does not start with an interpreter line", path.display()))
+            .hint("Put `#!/bin/sh` on its first line."));
+    }
+    Ok(content)
+}
+
+/// Reads public keys, one per line as in authorized_keys (sshd(8)).
+pub(super) fn keys(option: &str, path: &Path) -> Result<Vec<String>> {
+    let content = text_file(option, path)?;
+    if content.contains("PRIVATE KEY") {
+        return Err(Error::config(format!("{option} {} holds a private key", path.display()))
+            .hint("Name the public key, whose file name ends in .pub."));
+    }
+    let lines = content.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let keys: Vec<String> = lines.map(str::to_owned).collect();
+    let is_key = |line: &String| line.split_whitespace().any(|word| word.starts_with("AAAA"));
+    match keys.iter().find(|line| !is_key(line)) {
+        Some(line) => Err(Error::config(format!("{option} {} has a line that is no public key: {line}", path.display()))),
+        None if keys.is_empty() => Err(Error::config(format!("{option} {} holds no key", path.display()))),
+        None => Ok(keys),
+    }
+}
+
+fn text_file(option: &str, path: &Path) -> Result<String> {
+    let context = || format!("reading {option} {}", path.display());
+    let metadata = std::fs::metadata(path).context(Kind::Config, context)?;
+    if !metadata.is_file() {
+        return Err(Error::config(format!("{option} {} is not a file", path.display())));
+    }
+    if metadata.len() > SCRIPT_LIMIT {
+        return Err(Error::config(format!("{option} {} is larger than 1 MiB", path.display())));
+    }
+    let bytes = std::fs::read(path).context(Kind::Config, context)?;
+    String::from_utf8(bytes).context(Kind::Config, context)
+}
+
+/// Adds up to three names that are near a wrong one.
+pub(super) fn with_near_matches<'a>(error: Error, wrong: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    let lower = wrong.to_lowercase();
+    let mut scored: Vec<(f64, &str)> =
+        known.map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name)).filter(|(score, _)| *score > 0.8).collect();
+    scored.sort_by(|left, right| right.0.total_cmp(&left.0));
+    let near: Vec<&str> = scored.into_iter().take(3).map(|(_, name)| name).collect();
+    if near.is_empty() { error } else { error.hint(format!("Did you mean {}?", near.join(", "))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_hosts_and_users() {
+        for good in ["vm", "a-1", "X"] {
+            assert!(hostname(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "a.b", "a_b", "ä", &"a".repeat(64)] {
+            assert!(hostname(bad).is_err(), "{bad}");
+        }
+        for good in ["bob", "_apt", "u-1"] {
+            assert!(user_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Bob", "1a", "root", "a b", "a:b", "-x"] {
+            assert!(user_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn locales_and_zones_are_known_ones() {
+        assert_eq!(locale("de_DE.utf8").unwrap(), Some("de_DE.UTF-8 UTF-8"));
+        assert_eq!(locale("C.UTF-8").unwrap(), None);
+        assert!(locale("de_DD.UTF-8").unwrap_err().hints()[0].contains("de_DE.UTF-8"));
+        assert!(timezone("Europe/Berlin").is_ok());
+        assert!(timezone("UTC").is_ok());
+        assert!(timezone("europe/berlin").unwrap_err().hints()[0].contains("Europe/Berlin"));
+        assert!(timezone("../../etc/passwd").is_err());
+        assert!(is_legacy_zone("US/Eastern") && !is_legacy_zone("America/New_York") && !is_legacy_zone("UTC"));
+    }
+
+    #[test]
+    fn packages_are_apts_words() {
+        for good in ["nginx", "g++", "libc6:i386", "bash=5.1-2", "vim/trixie-backports", "nano-"] {
+            assert!(package(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a", "-o", "--yes", "a b", "Nginx", "x;y", "?essential", "../x"] {
+            assert!(package(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_and_scripts_are_looked_into() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let with = |content: &str| std::fs::write(&path, content).unwrap();
+        with("ssh-ed25519 AAAAC3Nz bob@laptop\n\n# note\n");
+        assert_eq!(keys("--ssh-key", &path).unwrap().len(), 1);
+        with("-----BEGIN OPENSSH PRIVATE KEY-----\n");
+        assert!(keys("--ssh-key", &path).is_err());
+        with("echo hello\n");
+        assert!(script("--firstboot", &path).is_err());
+        with("#!/bin/sh\necho hello\n");
+        assert!(script("--firstboot", &path).is_ok());
+        assert!(script("--firstboot", directory.path()).is_err());
+        assert!(script("--firstboot", &directory.path().join("none")).is_err());
+    }
+}

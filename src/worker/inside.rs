@@ -1,0 +1,81 @@
+//! The worker proper: PID 1 of its namespace, where the tree, the disk and the image are made.
+
+use std::io::BufReader;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::thread::UnshareFlags;
+
+use super::{Answer, Message, Order, Task, receive, send};
+use crate::build;
+use crate::error::{Context, Kind, Result};
+use crate::event::{Event, Sink};
+use crate::host::mounts::{self, Overlay};
+use crate::host::run::Runner;
+use crate::host::{seccomp, tree};
+
+/// Runs the worker to its end. Its order comes on standard input; its messages go to standard output.
+pub fn run() -> Result<()> {
+    let Some(order) = receive::<Order>(&mut BufReader::new(std::io::stdin()))? else { return Ok(()) };
+    let pipe = Arc::new(Pipe(Mutex::new(std::io::stdout())));
+    let message = match work(order.task, &pipe) {
+        Ok(answer) => Message::Done(answer),
+        Err(error) => Message::Failed(error),
+    };
+    pipe.send(&message)
+}
+
+fn work(task: Task, pipe: &Arc<Pipe>) -> Result<Answer> {
+    enter_mount_namespace()?;
+    seccomp::ignore_syncs()?;
+    let sink: Arc<dyn Sink> = Arc::clone(pipe) as Arc<dyn Sink>;
+    let runner = Runner::new(sink);
+    match task {
+        Task::Probe { directory } => Ok(Answer::Probed { overlay: can_overlay(&directory)? }),
+        Task::Build { plan, secrets, scratch, layers, output } => {
+            let workshop = build::Workshop { plan: &plan, secrets: &secrets, scratch, layers, output, runner };
+            Ok(Answer::Built { packages: build::assemble(&workshop)? })
+        }
+        Task::Remove { paths } => {
+            paths.iter().try_for_each(|path| tree::remove(path))?;
+            Ok(Answer::Removed)
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "rustix marks unshare as unsafe, because of the file descriptor table")]
+fn enter_mount_namespace() -> Result<()> {
+    // SAFETY: only the mount namespace is unshared; the file descriptor table stays as it is.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
+        .context(Kind::Host, || "making a mount namespace".into())?;
+    mounts::make_private()?;
+    // Where a container masks parts of /proc the kernel forbids a new one; the old one serves, too.
+    mounts::mount_proc().or(Ok(()))
+}
+
+/// Tries an overlay where the layers would be.
+fn can_overlay(directory: &Path) -> Result<bool> {
+    let place = directory.join(format!("probe-{}", std::process::id()));
+    let [lower, upper, work, target] = ["lower", "upper", "work", "target"].map(|name| place.join(name));
+    std::fs::create_dir_all(&lower).context(Kind::Host, || format!("creating {}", lower.display()))?;
+    let overlaid = Overlay::mount(&[&lower], &upper, &work, &target).and_then(Overlay::close).is_ok();
+    tree::remove(&place)?;
+    Ok(overlaid)
+}
+
+/// Sends events to the front.
+struct Pipe(Mutex<std::io::Stdout>);
+
+impl Pipe {
+    fn send(&self, message: &Message) -> Result<()> {
+        send(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), message)
+    }
+}
+
+impl Sink for Pipe {
+    fn emit(&self, event: Event) {
+        if self.send(&Message::Event(event)).is_err() {
+            // Nobody listens any more: the keeper is about to end this process.
+        }
+    }
+}
