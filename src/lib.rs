@@ -2,12 +2,14 @@
 //!
 //! The rooms of the house, from the roof down; imports only run downwards:
 //!
+//! - [`cli`]: one file per verb; knows terminals, decides nothing.
 //! - [`appliance`]: what the user wants.
 //! - [`plan`]: from what the user wants to what will be done.
 //! - [`suite`]: what a release is.
 //! - [`event`], [`error`], [`units`]: the ground that every room stands on.
 
 pub mod appliance;
+pub mod cli;
 pub mod error;
 pub mod event;
 pub mod host;
