@@ -218,7 +218,7 @@ fn too_large(bytes: u64) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -238,6 +238,12 @@ mod tests {
             ext4_features: vec!["extent".into()],
             seed: uuid!("6ba7b810-9dad-11d1-80b4-00c04fd430c8"),
         }
+    }
+
+    /// A disk with every kind of partition.
+    pub(in crate::disk) fn small_disk() -> Disk {
+        let mib = |count| Some(Size::mib(count));
+        plan(&request(None, mib(300), mib(16), mib(32))).unwrap()
     }
 
     /// Number, start and size in MiB.
