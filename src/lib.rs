@@ -3,18 +3,36 @@
 //! The rooms of the house, from the roof down; imports only run downwards:
 //!
 //! - [`cli`]: one file per verb; knows terminals, decides nothing.
-//! - [`appliance`]: what the user wants.
+//! - [`ui`]: draws events and errors.
+//! - [`appliance`]: what the user wants: the model, and its readers.
 //! - [`plan`]: from what the user wants to what will be done.
-//! - [`suite`]: what a release is.
+//! - [`suite`]: what a release is; [`hypervisor`]: what a target needs.
+//! - [`build`]: the pipeline, top to bottom, and [`worker`], the process that it runs in.
+//! - [`rootfs`]: a plan becomes a tree; [`disk`]: a tree becomes a raw disk; [`format`](mod@format): a raw disk
+//!   becomes an image.
+//! - [`boot`]: starts a finished image and checks it.
+//! - [`manifest`]: what is in it, and checksums.
+//! - [`cache`]: what is kept between builds.
+//! - [`host`]: programs, namespaces, trees and tools of this machine.
 //! - [`event`], [`error`], [`units`]: the ground that every room stands on.
 
 pub mod appliance;
+pub mod boot;
+pub mod build;
+pub mod cache;
 pub mod cli;
+pub mod disk;
 pub mod error;
 pub mod event;
+pub mod format;
 pub mod host;
+pub mod hypervisor;
+pub mod manifest;
 pub mod plan;
+pub mod rootfs;
 pub mod suite;
+pub mod ui;
 pub mod units;
+pub mod worker;
 
 pub use error::{Context, Error, Kind, Result};
