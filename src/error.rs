@@ -51,6 +51,34 @@ pub struct Error {
     hints: Vec<String>,
     /// The last lines of the failed command's own words.
     tail: Vec<String>,
+    /// The places of a file that are wrong, all of them at once.
+    #[serde(default)]
+    problems: Vec<Problem>,
+}
+
+/// A place of a text file that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Problem {
+    /// The file, as the user named it.
+    pub file: String,
+    /// Number of the line, from 1.
+    pub line: usize,
+    /// Number of the first wrong character in the line, from 1.
+    pub column: usize,
+    /// How many characters are wrong; at least 1.
+    pub length: usize,
+    /// The line itself.
+    pub text: String,
+    /// What is wrong: lower case, no full stop.
+    pub message: String,
+    /// What to do about it: one full sentence.
+    pub help: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+    }
 }
 
 /// What functions of this crate return.
@@ -59,7 +87,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind`. The message says what was being done to what, in lower case, with no full stop.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), causes: Vec::new(), hints: Vec::new(), tail: Vec::new() }
+        Error {
+            kind,
+            message: message.into(),
+            causes: Vec::new(),
+            hints: Vec::new(),
+            tail: Vec::new(),
+            problems: Vec::new(),
+        }
     }
 
     /// The command line is wrong.
@@ -104,6 +139,13 @@ impl Error {
     #[must_use]
     pub fn tail(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.tail.extend(lines);
+        self
+    }
+
+    /// Adds the places of a file that are wrong.
+    #[must_use]
+    pub fn problems(mut self, problems: impl IntoIterator<Item = Problem>) -> Self {
+        self.problems.extend(problems);
         self
     }
 
@@ -152,6 +194,11 @@ impl Error {
         &self.hints
     }
 
+    /// The places of a file that are wrong.
+    pub fn places(&self) -> &[Problem] {
+        &self.problems
+    }
+
     /// The last lines of the failed command.
     pub fn tail_lines(&self) -> &[String] {
         &self.tail
@@ -163,6 +210,9 @@ impl fmt::Display for Error {
         f.write_str(&self.message)?;
         for cause in &self.causes {
             write!(f, ": {cause}")?;
+        }
+        for problem in &self.problems {
+            write!(f, "; {problem}")?;
         }
         Ok(())
     }

@@ -1,3 +1,139 @@
-//! One file per verb: its clap arguments and one `run`. Knows terminals; decides nothing.
+//! The command line: one file per verb with its arguments and one `run`.
+//!
+//! [`parse`] turns words into an [`Invocation`], [`run`] carries it out. A build has no verb of its
+//! own: `rvmb HYPERVISOR DISTRO [options]`.
 
+pub mod build;
+pub mod completions;
+pub mod hypervisors;
+pub mod options;
+pub mod order;
+pub mod output;
+pub mod plan;
 pub mod suites;
+pub mod target;
+pub mod test;
+
+use std::ffi::OsString;
+
+use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
+
+use crate::error::{Error, Result};
+use crate::ui::Ui;
+
+const ABOUT: &str = "Turns one command into a Debian or Ubuntu machine image that boots.";
+
+const EXAMPLES: &str = "\
+Examples:
+  rvmb kvm debian                        a Debian machine in ./debian-kvm
+  rvmb kvm ubuntu --suite jammy --addpkg apache2
+                                         Ubuntu 22.04 with Apache
+  rvmb plan kvm debian --addpkg nginx    what would be built, without building
+  rvmb kvm debian --help                 every option of a build
+  rvmb test debian-kvm                   boot what was built and look at it
+  rvmb suites                            the releases that can be built
+
+Exit codes: 0 done, 2 usage, 3 configuration, 4 this host lacks something, 5 build, 6 delivery,
+7 boot check, 130 interrupted.";
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub enum Verb {
+    /// Build a machine.
+    Build(build::Args),
+    /// Say what would be built.
+    Plan(plan::Args),
+    /// List releases.
+    Suites(suites::Args),
+    /// Boot an image and check it.
+    Test(test::Args),
+    /// Print a completion script.
+    Completions(completions::Args),
+}
+
+/// A command line that was understood.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// How to speak.
+    pub output: output::Args,
+    /// What to do.
+    pub verb: Verb,
+}
+
+/// Why a command line starts nothing.
+#[derive(Debug)]
+pub enum Refusal {
+    /// clap's own words: help, version, or an option that is wrong.
+    Clap(clap::Error),
+    /// A word that is wrong.
+    Usage(Error),
+}
+
+/// The whole command line.
+pub fn command() -> Command {
+    let command = output::Args::augment_args(Command::new("rvmb"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .after_help(EXAMPLES)
+        .override_usage("rvmb HYPERVISOR DISTRO [OPTIONS]\n       rvmb COMMAND [OPTIONS]")
+        .help_expected(true)
+        .max_term_width(100)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true);
+    target::augment(command)
+        .subcommand(plan::command())
+        .subcommand(suites::Args::augment_args(
+            Command::new("suites").about("List the releases that can be built"),
+        ))
+        .subcommand(test::Args::augment_args(
+            Command::new("test").about("Boot an image and check it from inside"),
+        ))
+        .subcommand(completions::Args::augment_args(
+            Command::new("completions").about("Print a completion script for a shell"),
+        ))
+}
+
+/// The verbs beside the hypervisors.
+const VERBS: &[&str] = &["plan", "suites", "test", "completions"];
+
+/// Understands a command line; `arguments` are without the program's name.
+pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Refusal> {
+    let known = order::Known::of(&output::Args::augment_args(target::option_command()));
+    let arguments = order::words_first(arguments, &known, |word| target::word_count(word, VERBS));
+    let words = std::iter::once(OsString::from("rvmb")).chain(arguments);
+    let matches = command().try_get_matches_from(words).map_err(Refusal::Clap)?;
+    let output = output::Args::from_arg_matches(&matches).map_err(Refusal::Clap)?;
+    let Some((name, matches)) = matches.subcommand() else {
+        return Err(Refusal::Usage(Error::usage("there is no command").hint("`rvmb --help` lists them.")));
+    };
+    Ok(Invocation { output, verb: verb(name, matches)? })
+}
+
+fn verb(name: &str, matches: &ArgMatches) -> Result<Verb, Refusal> {
+    match name {
+        "plan" => plan::Args::from_matches(matches).map(Verb::Plan).map_err(Refusal::Usage),
+        "suites" => suites::Args::from_arg_matches(matches).map(Verb::Suites).map_err(Refusal::Clap),
+        "test" => test::Args::from_arg_matches(matches).map(Verb::Test).map_err(Refusal::Clap),
+        "completions" => {
+            completions::Args::from_arg_matches(matches).map(Verb::Completions).map_err(Refusal::Clap)
+        }
+        hypervisor => target::Target::from_matches(hypervisor, matches, VERBS)
+            .map(|target| Verb::Build(build::Args { target }))
+            .map_err(Refusal::Usage),
+    }
+}
+
+/// Does what the command line says.
+pub fn run(verb: Verb, ui: &Ui) -> Result<()> {
+    match verb {
+        Verb::Build(args) => build::run(args, ui),
+        Verb::Plan(args) => plan::run(args, ui),
+        Verb::Suites(args) => suites::run(&args, &mut ui.stdout()),
+        Verb::Test(args) => test::run(&args, ui),
+        Verb::Completions(args) => completions::run(&args, &mut ui.stdout()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! Laying one appliance over another.
+
+use super::model::{Appliance, Places, Sizes, Users};
+
+impl Appliance {
+    /// This appliance with everything that `upper` sets in place of its own. A list replaces a list;
+    /// a switch that is on in either is on, because a command line can only turn it on.
+    #[must_use]
+    pub fn overlaid_by(self, upper: Appliance) -> Appliance {
+        Appliance {
+            hypervisor: non_empty(upper.hypervisor, self.hypervisor),
+            distro: non_empty(upper.distro, self.distro),
+            suite: upper.suite.or(self.suite),
+            architecture: upper.architecture.or(self.architecture),
+            flavour: upper.flavour.or(self.flavour),
+            components: list(upper.components, self.components),
+            mirror: upper.mirror.or(self.mirror),
+            security_mirror: upper.security_mirror.or(self.security_mirror),
+            proxy: upper.proxy.or(self.proxy),
+            keyring: upper.keyring.or(self.keyring),
+            variant: upper.variant.or(self.variant),
+            bootstrap: upper.bootstrap.or(self.bootstrap),
+            add_packages: list(upper.add_packages, self.add_packages),
+            remove_packages: list(upper.remove_packages, self.remove_packages),
+            users: users(self.users, upper.users),
+            hostname: upper.hostname.or(self.hostname),
+            domain: upper.domain.or(self.domain),
+            locale: upper.locale.or(self.locale),
+            timezone: upper.timezone.or(self.timezone),
+            sizes: sizes(self.sizes, upper.sizes),
+            memory: upper.memory.or(self.memory),
+            cpus: upper.cpus.or(self.cpus),
+            firstboot: upper.firstboot.or(self.firstboot),
+            firstlogin: upper.firstlogin.or(self.firstlogin),
+            places: places(self.places, upper.places),
+        }
+    }
+}
+
+fn users(lower: Users, upper: Users) -> Users {
+    Users {
+        name: upper.name.or(lower.name),
+        full_name: upper.full_name.or(lower.full_name),
+        password: upper.password.or(lower.password),
+        root_password: upper.root_password.or(lower.root_password),
+        uid: upper.uid.or(lower.uid),
+        gid: upper.gid.or(lower.gid),
+        lock: upper.lock || lower.lock,
+        root_keys: upper.root_keys.or(lower.root_keys),
+        user_keys: upper.user_keys.or(lower.user_keys),
+    }
+}
+
+fn sizes(lower: Sizes, upper: Sizes) -> Sizes {
+    // A size of the whole disk and one of root are two answers to one question: where the upper
+    // source gives one of them, the other one of the lower source no longer counts.
+    let (disk, root) = match (upper.disk, upper.root) {
+        (None, None) => (lower.disk, lower.root),
+        given => given,
+    };
+    Sizes { disk, root, swap: upper.swap.or(lower.swap), opt: upper.opt.or(lower.opt) }
+}
+
+fn places(lower: Places, upper: Places) -> Places {
+    Places {
+        destination: upper.destination.or(lower.destination),
+        overwrite: upper.overwrite || lower.overwrite,
+        scratch: upper.scratch.or(lower.scratch),
+        cache: upper.cache.or(lower.cache),
+        no_cache: upper.no_cache || lower.no_cache,
+    }
+}
+
+fn list(upper: Vec<String>, lower: Vec<String>) -> Vec<String> {
+    if upper.is_empty() { lower } else { upper }
+}
+
+fn non_empty(upper: String, lower: String) -> String {
+    if upper.is_empty() { lower } else { upper }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Size;
+
+    fn lower() -> Appliance {
+        Appliance {
+            suite: Some("precise".into()),
+            add_packages: vec!["nginx".into()],
+            sizes: Sizes { root: Some(Size::mib(4096)), swap: Some(Size::mib(512)), ..Sizes::default() },
+            places: Places { overwrite: true, ..Places::default() },
+            ..Appliance::default()
+        }
+    }
+
+    #[test]
+    fn the_upper_one_wins_where_it_says_something() {
+        let upper = Appliance {
+            suite: Some("lucid".into()),
+            add_packages: vec!["apache2".into()],
+            ..Appliance::default()
+        };
+        let both = lower().overlaid_by(upper);
+        assert_eq!(both.suite.as_deref(), Some("lucid"));
+        assert_eq!(both.add_packages, ["apache2"]);
+        assert!(both.places.overwrite);
+        assert_eq!(both.sizes, lower().sizes);
+    }
+
+    #[test]
+    fn an_empty_one_changes_nothing() {
+        assert_eq!(lower().overlaid_by(Appliance::default()), lower());
+    }
+
+    #[test]
+    fn a_disk_size_above_takes_the_place_of_a_root_size_below() {
+        let upper = Appliance {
+            sizes: Sizes { disk: Some(Size::mib(8192)), ..Sizes::default() },
+            ..Appliance::default()
+        };
+        let sizes = lower().overlaid_by(upper).sizes;
+        assert_eq!((sizes.disk, sizes.root), (Some(Size::mib(8192)), None));
+        assert_eq!(sizes.swap, Some(Size::mib(512)));
+    }
+}

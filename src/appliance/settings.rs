@@ -1,0 +1,210 @@
+//! The settings of an appliance by name, for sources that are text.
+//!
+//! The names are those of the long options. Each setting knows where its value lives in the
+//! [`Appliance`] and how text becomes it.
+
+use std::path::{Path, PathBuf};
+
+use super::model::Appliance;
+use crate::error::{Context, Kind, Result};
+use crate::units::Size;
+
+/// Where a setting lives, and so how its text is read.
+enum Field {
+    Text(fn(&mut Appliance) -> &mut Option<String>),
+    List(fn(&mut Appliance) -> &mut Vec<String>),
+    Path(fn(&mut Appliance) -> &mut Option<PathBuf>),
+    Size(fn(&mut Appliance) -> &mut Option<Size>),
+    Number(fn(&mut Appliance) -> &mut Option<u32>),
+    Switch(fn(&mut Appliance) -> &mut bool),
+    /// A file whose first line is the value.
+    SecretFile(fn(&mut Appliance) -> &mut Option<String>),
+}
+
+/// A setting.
+pub struct Setting {
+    /// Its name: that of the long option.
+    pub name: &'static str,
+    field: Field,
+}
+
+const fn setting(name: &'static str, field: Field) -> Setting {
+    Setting { name, field }
+}
+
+/// Every setting, in the order of the help.
+pub static SETTINGS: &[Setting] = &[
+    setting("suite", Field::Text(|a| &mut a.suite)),
+    setting("arch", Field::Text(|a| &mut a.architecture)),
+    setting("flavour", Field::Text(|a| &mut a.flavour)),
+    setting("components", Field::List(|a| &mut a.components)),
+    setting("mirror", Field::Text(|a| &mut a.mirror)),
+    setting("security-mirror", Field::Text(|a| &mut a.security_mirror)),
+    setting("proxy", Field::Text(|a| &mut a.proxy)),
+    setting("keyring", Field::Path(|a| &mut a.keyring)),
+    setting("variant", Field::Text(|a| &mut a.variant)),
+    setting("addpkg", Field::List(|a| &mut a.add_packages)),
+    setting("removepkg", Field::List(|a| &mut a.remove_packages)),
+    setting("user", Field::Text(|a| &mut a.users.name)),
+    setting("name", Field::Text(|a| &mut a.users.full_name)),
+    setting("pass", Field::Text(|a| &mut a.users.password)),
+    setting("pass-file", Field::SecretFile(|a| &mut a.users.password)),
+    setting("rootpass", Field::Text(|a| &mut a.users.root_password)),
+    setting("rootpass-file", Field::SecretFile(|a| &mut a.users.root_password)),
+    setting("uid", Field::Number(|a| &mut a.users.uid)),
+    setting("gid", Field::Number(|a| &mut a.users.gid)),
+    setting("lock-user", Field::Switch(|a| &mut a.users.lock)),
+    setting("ssh-key", Field::Path(|a| &mut a.users.root_keys)),
+    setting("ssh-user-key", Field::Path(|a| &mut a.users.user_keys)),
+    setting("hostname", Field::Text(|a| &mut a.hostname)),
+    setting("domain", Field::Text(|a| &mut a.domain)),
+    setting("lang", Field::Text(|a| &mut a.locale)),
+    setting("timezone", Field::Text(|a| &mut a.timezone)),
+    setting("mem", Field::Size(|a| &mut a.memory)),
+    setting("cpus", Field::Number(|a| &mut a.cpus)),
+    setting("size", Field::Size(|a| &mut a.sizes.disk)),
+    setting("rootsize", Field::Size(|a| &mut a.sizes.root)),
+    setting("swapsize", Field::Size(|a| &mut a.sizes.swap)),
+    setting("optsize", Field::Size(|a| &mut a.sizes.opt)),
+    setting("firstboot", Field::Path(|a| &mut a.firstboot)),
+    setting("firstlogin", Field::Path(|a| &mut a.firstlogin)),
+    setting("destdir", Field::Path(|a| &mut a.places.destination)),
+    setting("overwrite", Field::Switch(|a| &mut a.places.overwrite)),
+    setting("bootstrap", Field::Text(|a| &mut a.bootstrap)),
+    setting("cache-dir", Field::Path(|a| &mut a.places.cache)),
+    setting("no-cache", Field::Switch(|a| &mut a.places.no_cache)),
+    setting("tmp", Field::Path(|a| &mut a.places.scratch)),
+];
+
+/// Other spellings that mean the same, as for the options.
+pub const ALIASES: &[(&str, &str)] = &[("dest", "destdir"), ("kernel-flavour", "flavour")];
+
+/// Long options that are no settings of an appliance: they say how this one run speaks.
+pub const OPTIONS_ONLY: &[&str] = &["config", "verbose", "quiet", "debug", "progress", "help", "version"];
+
+/// The setting of a name; underscores stand for dashes, and case does not count.
+pub fn find(name: &str) -> Option<&'static Setting> {
+    let name = canonical(name);
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// The spelling that the table has.
+pub fn canonical(name: &str) -> String {
+    let dashed = name.to_lowercase().replace('_', "-");
+    match ALIASES.iter().find(|(alias, _)| *alias == dashed) {
+        Some((_, name)) => (*name).to_owned(),
+        None => dashed,
+    }
+}
+
+impl Setting {
+    /// Reads `text` into the appliance. The error says what is wrong with the text.
+    pub fn set(&self, appliance: &mut Appliance, text: &str) -> Result<(), String> {
+        let text = text.trim();
+        match self.field {
+            Field::Text(at) => *at(appliance) = Some(text.to_owned()),
+            Field::List(at) => *at(appliance) = split_list(text),
+            Field::Path(at) => *at(appliance) = Some(PathBuf::from(text)),
+            Field::Size(at) => *at(appliance) = Some(text.parse().map_err(|error| format!("{error}"))?),
+            Field::Number(at) => {
+                *at(appliance) = Some(
+                    text.parse()
+                        .map_err(|_| format!("`{text}` is not a whole number from 0 to {}", u32::MAX))?,
+                );
+            }
+            Field::Switch(at) => *at(appliance) = switch(text)?,
+            Field::SecretFile(at) => {
+                *at(appliance) = Some(read_secret(Path::new(text)).map_err(|error| error.to_string())?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the value must not be shown.
+    pub fn is_secret(&self) -> bool {
+        matches!(self.name, "pass" | "rootpass")
+    }
+}
+
+/// Splits a list at commas and line ends. Never at a colon: `libc6:i386` is one package.
+pub fn split_list(text: &str) -> Vec<String> {
+    text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
+/// vmbuilder's words for on and off.
+fn switch(text: &str) -> Result<bool, String> {
+    match text.to_lowercase().as_str() {
+        "yes" | "true" | "on" | "1" => Ok(true),
+        "no" | "false" | "off" | "0" => Ok(false),
+        _ => Err(format!("`{text}` is neither yes nor no")),
+    }
+}
+
+/// The first line of a file, for a value that must not stand in a command line; `-` is standard input.
+pub fn read_secret(path: &Path) -> Result<String> {
+    let text = if path == Path::new("-") {
+        std::io::read_to_string(std::io::stdin().lock())
+            .context(Kind::Config, || "reading a password from standard input".into())?
+    } else {
+        std::fs::read_to_string(path)
+            .context(Kind::Config, || format!("reading a password from {}", path.display()))?
+    };
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(name: &str, text: &str) -> Result<Appliance, String> {
+        let mut appliance = Appliance::default();
+        find(name).expect("a known setting").set(&mut appliance, text)?;
+        Ok(appliance)
+    }
+
+    #[test]
+    fn names_have_more_than_one_spelling() {
+        for (spelling, name) in
+            [("ssh_user_key", "ssh-user-key"), ("Dest", "destdir"), ("kernel-flavour", "flavour")]
+        {
+            assert_eq!(find(spelling).map(|setting| setting.name), Some(name));
+        }
+        assert!(find("adpkg").is_none());
+    }
+
+    #[test]
+    fn text_becomes_values() {
+        assert_eq!(set("addpkg", "a, libc6:i386\n b ,").unwrap().add_packages, ["a", "libc6:i386", "b"]);
+        assert_eq!(set("mem", "1G").unwrap().memory, Some(Size::mib(1024)));
+        assert_eq!(set("uid", "1001").unwrap().users.uid, Some(1001));
+        assert!(set("lock-user", "Yes").unwrap().users.lock);
+        assert!(!set("lock-user", "off").unwrap().users.lock);
+    }
+
+    #[test]
+    fn wrong_text_is_named() {
+        for (name, text) in [("mem", "1X"), ("uid", "-1"), ("cpus", "two"), ("lock-user", "maybe")] {
+            assert!(set(name, text).unwrap_err().contains(text.trim_start_matches('1')), "{name}={text}");
+        }
+        assert!(set("pass-file", "/nonexistent/file").unwrap_err().contains("/nonexistent/file"));
+    }
+
+    #[test]
+    fn a_secret_is_the_first_line_of_its_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "s3cret \nsecond\n").unwrap();
+        let text = file.path().to_string_lossy().into_owned();
+        assert_eq!(set("pass-file", &text).unwrap().users.password.as_deref(), Some("s3cret "));
+    }
+
+    #[test]
+    fn every_name_is_there_once() {
+        let mut names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+        names.extend(ALIASES.iter().map(|(alias, _)| alias));
+        names.extend(OPTIONS_ONLY);
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -1,0 +1,50 @@
+//! `rvmb plan HYPERVISOR DISTRO`: says what would be built, without building it.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::target::{self, Target};
+use crate::error::{Error, Result};
+use crate::ui::Ui;
+
+/// Arguments of a plan.
+#[derive(Clone, Debug)]
+pub struct Args {
+    /// The machine.
+    pub target: Target,
+    /// Print JSON.
+    pub json: bool,
+}
+
+/// `rvmb plan` with everything below it.
+pub fn command() -> Command {
+    let json = Arg::new("json")
+        .long("json")
+        .help("Print the plan as JSON")
+        .action(ArgAction::SetTrue)
+        .global(true)
+        .help_heading("Messages");
+    let command = Command::new("plan")
+        .about("Say what would be built, without building it")
+        .override_usage("rvmb plan HYPERVISOR DISTRO [OPTIONS]")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommand_value_name("HYPERVISOR")
+        .subcommand_help_heading("Hypervisors")
+        .arg(json);
+    target::augment(command)
+}
+
+impl Args {
+    /// Takes the arguments out of the matches of [`command`].
+    pub fn from_matches(matches: &ArgMatches) -> Result<Args> {
+        let (name, below) = matches.subcommand().ok_or_else(|| Error::usage("there is no hypervisor"))?;
+        Ok(Args { target: Target::from_matches(name, below, &[])?, json: matches.get_flag("json") })
+    }
+}
+
+/// Understands what the user wants.
+pub fn run(args: Args, ui: &Ui) -> Result<()> {
+    let appliance = args.target.appliance()?;
+    ui.print(&format!("{appliance:#?}\n"))
+}
