@@ -1,0 +1,175 @@
+//! The base layer: the smallest system, with kernel, initramfs tool, boot loader and what every
+//! machine of the release has. The initial RAM file system itself is left for later.
+//!
+//! mmdebstrap installs all of it in one go from the indices that the plan rests on, without a network
+//! of its own. debootstrap makes the smallest system and fetches its own copy of the release's index;
+//! one transaction of apt then brings it to the state of all pockets and adds the rest.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::{Site, initramfs, packages};
+use crate::error::{Context, Error, Kind, Result};
+use crate::event::{Event, Step, Unit};
+use crate::host::apt;
+use crate::host::run::quote;
+use crate::host::tree::Root;
+use crate::suite::MergedUsr;
+
+/// mmdebstrap's own hook that makes the links of a merged /usr before the first package.
+const MERGED_USR_HOOKS: &str = "/usr/share/mmdebstrap/hooks/merged-usr";
+
+/// Makes the base layer in `root`.
+pub fn run(site: &Site<'_>, root: &Path) -> Result<()> {
+    match site.plan.host.bootstrap.name.as_str() {
+        "mmdebstrap" => with_mmdebstrap(site, root),
+        "debootstrap" => with_debootstrap(site, root),
+        other => Err(Error::build(format!("there is no way to bootstrap with {other}"))),
+    }
+    .map_err(|error| apt::explain(error).within(format!("bootstrapping {}", site.plan.suite.title())))?;
+    check(site, &Root::open(root)?)
+}
+
+fn with_mmdebstrap(site: &Site<'_>, root: &Path) -> Result<()> {
+    let plan = site.plan;
+    let before = script(site, "before-packages", &before_packages(site))?;
+    let after = script(site, "after-essential", &after_essential(site)?)?;
+    let variant = plan.packages.variant.as_deref().unwrap_or("minbase");
+    let mut command = site
+        .runner
+        .command("mmdebstrap")
+        .args(["--verbose", "--mode=root", "--format=directory"])
+        .args(["--skip=update", "--skip=essential/unlink", "--skip=cleanup/apt", "--skip=check/signed-by"])
+        .args(["--dpkgopt=force-unsafe-io", "--aptopt=APT::Sandbox::User \"root\"", "--aptopt=Acquire::Languages \"none\""])
+        .arg(format!("--variant={variant}"))
+        .arg(format!("--architectures={}", plan.architecture))
+        .arg(format!("--include={}", plan.packages.base.join(",")))
+        .arg(format!("--setup-hook={}", before.display()))
+        .arg(format!("--essential-hook={}", after.display()));
+    if plan.suite.bootstrap.merged_usr == MergedUsr::Bootstrap {
+        command = command.arg(format!("--hook-dir={MERGED_USR_HOOKS}"));
+    }
+    let mut progress = Progress::new(site);
+    command
+        .arg(&plan.suite.codename)
+        .arg(root)
+        .arg(plan.archive.index.join("etc/sources.list"))
+        .env("INITRD", initramfs::NOT_NOW)
+        .before_exec(site.view(root).bare().hook()?)
+        .stream(|line| progress.line(line))
+}
+
+/// Puts the indices and the store where mmdebstrap's apt looks for them. The mounts are in a namespace
+/// that ends with mmdebstrap.
+fn before_packages(site: &Site<'_>) -> String {
+    let lists = site.plan.archive.index.join("lists");
+    format!(
+        "mkdir -p \"$1/var/lib/apt/lists\" \"$1/var/cache/apt/archives\"\n\
+         mount --bind {} \"$1/var/lib/apt/lists\"\n\
+         mount --bind {} \"$1/var/cache/apt/archives\"\n",
+        quote(&lists.display().to_string()),
+        quote(&packages::store(site).display().to_string()),
+    )
+}
+
+/// What must be there before kernel and boot loader are configured.
+fn after_essential(site: &Site<'_>) -> Result<String> {
+    let answers = site.scratch.join("debconf");
+    std::fs::write(&answers, site.plan.packages.debconf.join("\n") + "\n")
+        .context(Kind::Build, || format!("writing {}", answers.display()))?;
+    let mut text = format!("chroot \"$1\" debconf-set-selections < {}\n", quote(&answers.display().to_string()));
+    for (path, content) in initramfs::settings(site.plan) {
+        text += &format!(
+            "mkdir -p \"$(dirname \"$1\"{path})\"\nprintf '%s' {} > \"$1\"{path}\n",
+            quote(content)
+        );
+    }
+    Ok(text)
+}
+
+/// Writes a hook; mmdebstrap calls it with the tree as its only argument.
+fn script(site: &Site<'_>, name: &str, body: &str) -> Result<PathBuf> {
+    let path = site.scratch.join(name);
+    let context = || format!("writing {}", path.display());
+    std::fs::write(&path, format!("#!/bin/sh\nset -e\n{body}")).context(Kind::Build, context)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).context(Kind::Build, context)?;
+    Ok(path)
+}
+
+fn with_debootstrap(site: &Site<'_>, root: &Path) -> Result<()> {
+    let plan = site.plan;
+    let Some(main) = plan.archive.sources.first() else { return Err(Error::build("the plan has no source")) };
+    let mut command = site
+        .runner
+        .command("debootstrap")
+        .arg(format!("--arch={}", plan.architecture))
+        .arg(format!("--keyring={}", plan.archive.keyring.display()))
+        .arg(format!("--components={}", plan.archive.components.join(",")))
+        .arg(format!("--cache-dir={}", packages::store(site).display()))
+        .arg(if plan.suite.bootstrap.merged_usr == MergedUsr::Split { "--no-merged-usr" } else { "--merged-usr" });
+    if plan.packages.variant.as_deref() != Some("important") {
+        command = command.arg("--variant=minbase");
+    }
+    if let Some(proxy) = &plan.archive.proxy {
+        command = command.env("http_proxy", proxy).env("https_proxy", proxy);
+    }
+    let script = Path::new("/usr/share/debootstrap/scripts");
+    command = command.arg(&plan.suite.codename).arg(root).arg(&main.uri);
+    if !script.join(&plan.suite.codename).exists() {
+        command = command.arg(script.join(&plan.suite.bootstrap.script));
+    }
+    std::fs::create_dir_all(root.join("dev")).context(Kind::Build, || "creating /dev in the tree".into())?;
+    let mut progress = Progress::new(site);
+    command
+        // debootstrap makes no device nodes in a container, which a user namespace is to it.
+        .env("container", "lxc")
+        .before_exec(site.view(root).only_devices().hook()?)
+        .stream(|line| progress.line(line))?;
+    let tree = Root::open(root)?;
+    for (path, content) in initramfs::settings(plan) {
+        tree.write(path, 0o644, content)?;
+    }
+    packages::answer_debconf(site, root)?;
+    packages::upgrade_to_base(site, root)
+}
+
+/// Looks whether the tree is what the rest of the build relies on.
+fn check(site: &Site<'_>, root: &Root) -> Result<()> {
+    let merged = std::fs::symlink_metadata(root.path().join("bin")).is_ok_and(|metadata| metadata.is_symlink());
+    let wanted = site.plan.suite.bootstrap.merged_usr != MergedUsr::Split;
+    if merged != wanted {
+        let found = if merged { "merged" } else { "split" };
+        return Err(Error::build(format!("/usr of the new tree is {found}, which is not how the release has it")));
+    }
+    if initramfs::kernels(root)?.is_empty() {
+        return Err(Error::build("no kernel is in /boot of the new tree"));
+    }
+    Ok(())
+}
+
+/// Turns the tools' words into progress: every package is unpacked once and set up once.
+struct Progress<'a> {
+    site: &'a Site<'a>,
+    done: u64,
+    total: u64,
+}
+
+impl<'a> Progress<'a> {
+    fn new(site: &'a Site<'a>) -> Self {
+        Progress { site, done: 0, total: 2 * site.plan.packages.resolved.len() as u64 }
+    }
+
+    fn line(&mut self, line: &str) {
+        let words = ["Unpacking ", "Setting up ", "I: Unpacking ", "I: Configuring "];
+        let Some(rest) = words.iter().find_map(|word| line.strip_prefix(word)) else { return };
+        self.done = (self.done + 1).min(self.total);
+        let detail = rest.split([' ', '.']).next().unwrap_or_default().to_owned();
+        self.site.runner.sink().emit(Event::Progress {
+            step: Step::Bootstrap,
+            done: self.done / 2,
+            total: self.total / 2,
+            unit: Unit::Packages,
+            detail,
+        });
+    }
+}

@@ -1,0 +1,71 @@
+//! A plan becomes a tree: bootstrap, packages, initial RAM file system, then everything that makes
+//! the tree this machine and no other, then the seal.
+//!
+//! What is expensive is in layers that are shared between machines and kept ([`layers`]); what is the
+//! machine's own is written on top of them, in seconds.
+
+pub mod bootstrap;
+mod boot_scripts;
+mod console;
+mod identity;
+pub mod initramfs;
+pub mod layers;
+mod locale;
+mod mounts;
+mod network;
+pub mod packages;
+pub mod seal;
+mod sources;
+mod users;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::host::mounts::{View, make_devices};
+use crate::host::run::{Command, Runner};
+use crate::host::tree::Root;
+use crate::plan::{Plan, Secrets};
+
+/// Where a tree is made, and with what.
+pub struct Site<'a> {
+    /// What is to be made.
+    pub plan: &'a Plan,
+    /// Starts programs; all of them know the plan's epoch.
+    pub runner: Runner,
+    /// Scratch directory of this build.
+    pub scratch: PathBuf,
+    devices: PathBuf,
+}
+
+impl<'a> Site<'a> {
+    /// Prepares a site in `scratch`.
+    pub fn prepare(plan: &'a Plan, runner: &Runner, scratch: &Path) -> Result<Site<'a>> {
+        let devices = scratch.join("dev");
+        make_devices(&devices)?;
+        let runner = runner.clone().with_env("SOURCE_DATE_EPOCH", plan.epoch.to_string());
+        Ok(Site { plan, runner, scratch: scratch.to_owned(), devices })
+    }
+
+    /// A tree as its own programs see it: /proc, /dev, empty /run and /tmp.
+    pub fn view(&self, root: &Path) -> View {
+        View::new(root).with_system(&self.devices)
+    }
+
+    /// A program of the tree's own, run in it.
+    pub fn program(&self, root: &Path, program: &str) -> Result<Command> {
+        Ok(self.runner.command(program).env("HOME", "/root").before_exec(self.view(root).chroot().hook()?))
+    }
+}
+
+/// Makes the tree this machine and no other.
+pub fn configure(site: &Site<'_>, secrets: &Secrets, path: &Path) -> Result<()> {
+    let root = Root::open(path)?;
+    identity::configure(site.plan, &root)?;
+    locale::configure(site, &root)?;
+    users::configure(site, secrets, &root)?;
+    network::configure(site, &root)?;
+    sources::configure(site.plan, &root)?;
+    mounts::configure(site.plan, &root)?;
+    console::configure(site.plan, &root)?;
+    boot_scripts::configure(site, &root)
+}

@@ -1,0 +1,159 @@
+//! Transactions of apt in a tree. The host's apt decides and the tree's dpkg does: indices, store and
+//! keys stay outside, and nothing of them is left in the tree.
+
+use std::path::{Path, PathBuf};
+
+use super::{Site, initramfs};
+use crate::error::{Context, Error, Kind, Result};
+use crate::event::{Event, Step, Unit};
+use crate::host::apt::{self, Apt, Settings, Status};
+use crate::host::tree::Root;
+use crate::plan::{Package, Plan};
+
+/// dpkg's database of what is installed.
+pub const STATUS: &str = "/var/lib/dpkg/status";
+
+/// Longest status file that is read; that of a full desktop has some 5 MB.
+const STATUS_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// Keeps services from being started by maintainer scripts: Debian Policy 9.3.3.1, invoke-rc.d(8).
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Where .debs are kept.
+pub fn store(site: &Site<'_>) -> PathBuf {
+    site.plan.archive.archives.clone()
+}
+
+/// Installs the user's packages over the base layer, and makes a new initial RAM file system where
+/// they touch it.
+pub fn install(site: &Site<'_>, root: &Path) -> Result<()> {
+    transact(site, root)?;
+    if initramfs::is_touched(&Root::open(root)?)? {
+        initramfs::make(site, root)?;
+    }
+    Ok(())
+}
+
+/// Installs and removes what the user asked for, in one transaction.
+pub fn transact(site: &Site<'_>, root: &Path) -> Result<()> {
+    let packages = &site.plan.packages;
+    let mut words = vec!["install".to_owned()];
+    words.extend(packages.added.iter().cloned());
+    words.extend(packages.removed.iter().map(|name| format!("{name}-")));
+    apt_get(site, root, Step::Packages, &words)
+        .map_err(|error| error.within(format!("installing {}", packages.added.join(", "))))
+}
+
+/// Brings a fresh tree to the newest versions of all pockets, and adds the base packages.
+pub fn upgrade_to_base(site: &Site<'_>, root: &Path) -> Result<()> {
+    let mut words = vec!["dist-upgrade".to_owned()];
+    words.extend(site.plan.packages.base.iter().cloned());
+    apt_get(site, root, Step::Bootstrap, &words)
+}
+
+/// Answers debconf's questions before they are asked.
+pub fn answer_debconf(site: &Site<'_>, root: &Path) -> Result<()> {
+    let answers = site.plan.packages.debconf.join("\n") + "\n";
+    site.program(root, "debconf-set-selections")?.input(answers).run()
+}
+
+fn apt_get(site: &Site<'_>, root: &Path, step: Step, words: &[String]) -> Result<()> {
+    let tree = Root::open(root)?;
+    let archives = "var/cache/apt/archives";
+    tree.create_directories(archives)?;
+    tree.create_directories("var/lib/apt")?;
+    tree.write(POLICY, 0o755, "#!/bin/sh\nexit 101\n")?;
+    let apt = configure(site, root, &root.join(archives))?;
+    let sink = site.runner.sink();
+    apt.command(&site.runner, "apt-get")
+        .args(["--quiet", "--no-install-recommends", "-oAPT::Status-Fd=1"])
+        .args(["-oDPkg::Options::=--force-unsafe-io", "-oDPkg::Options::=--force-confold"])
+        .arg(format!("-oDPkg::Chroot-Directory={}", root.display()))
+        .args(words)
+        .env("INITRD", initramfs::NOT_NOW)
+        .env("HOME", "/root")
+        .before_exec(site.view(root).bind(&store(site), archives).hook()?)
+        .stream(|line| {
+            if let Some(Status::Install(percent, detail)) = apt::parse_status(line) {
+                sink.emit(Event::Progress { step, done: percent, total: 100, unit: Unit::Percent, detail });
+            }
+        })
+        .map_err(apt::explain)?;
+    tree.remove(POLICY)
+}
+
+/// apt's view of the tree: its dpkg database, the plan's indices, the store.
+fn configure(site: &Site<'_>, root: &Path, archives: &Path) -> Result<Apt> {
+    let plan = site.plan;
+    let sources = plan.archive.index.join("etc/sources.list");
+    let sources = std::fs::read_to_string(&sources).context(Kind::Build, || format!("reading {}", sources.display()))?;
+    let mut options = plan.archive.apt_options.clone();
+    options.push(format!("Dir::State={}/var/lib/apt/", root.display()));
+    options.push(format!("Dir::State::Lists={}/lists/", plan.archive.index.display()));
+    // The part of apt's own cache that does not depend on what is installed.
+    options.push(format!("Dir::Cache::srcpkgcache={}/cache/srcpkgcache.bin", plan.archive.index.display()));
+    options.push("APT::Sandbox::User=root".to_owned());
+    let key = root.parent().and_then(Path::file_name).map_or("apt".into(), |name| format!("apt-{}", name.display()));
+    Apt::configure(
+        &site.scratch.join(key),
+        &Settings {
+            sources: &sources,
+            architecture: &plan.architecture,
+            archives,
+            status: Some(&root.join(STATUS.trim_start_matches('/'))),
+            proxy: plan.archive.proxy.as_deref(),
+            options: &options,
+        },
+    )
+}
+
+/// What is installed in the tree, sorted by name.
+pub fn installed(plan: &Plan, root: &Root) -> Result<Vec<Package>> {
+    let text = root.read(STATUS, STATUS_LIMIT)?.ok_or_else(|| Error::build("the tree has no dpkg status file"))?;
+    let mut packages: Vec<Package> = text.split("\n\n").filter_map(parse_stanza).collect();
+    for package in &mut packages {
+        let known = plan.packages.resolved.iter().find(|known| {
+            known.name == package.name && known.version == package.version && known.architecture == package.architecture
+        });
+        if let Some(known) = known {
+            package.size = known.size;
+            package.sha256.clone_from(&known.sha256);
+            package.file.clone_from(&known.file);
+        }
+    }
+    packages.sort();
+    Ok(packages)
+}
+
+/// Reads a stanza of dpkg's status file; none for a package that is not installed.
+fn parse_stanza(stanza: &str) -> Option<Package> {
+    let field = |name: &str| {
+        stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(|value| value.trim().to_owned())
+    };
+    if field("Status")? != "install ok installed" {
+        return None;
+    }
+    Some(Package {
+        name: field("Package")?,
+        version: field("Version")?,
+        architecture: field("Architecture")?,
+        size: 0,
+        installed_size: field("Installed-Size").and_then(|size| size.parse::<u64>().ok()).unwrap_or(0).saturating_mul(1024),
+        sha256: String::new(),
+        file: String::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn installed_packages_are_read() {
+        let stanza = "Package: dash\nStatus: install ok installed\nInstalled-Size: 191\nArchitecture: amd64\nVersion: 0.5";
+        let package = parse_stanza(stanza).unwrap();
+        assert_eq!((package.name.as_str(), package.installed_size), ("dash", 191 * 1024));
+        assert_eq!(parse_stanza(&stanza.replace("install ok installed", "deinstall ok config-files")), None);
+        assert_eq!(parse_stanza(""), None);
+    }
+}
