@@ -112,7 +112,7 @@ impl Registry {
         let known: Vec<&str> = self.suites(distro).iter().map(|suite| suite.codename.as_str()).collect();
         Err(error
             .hint(format!("The known releases of {distro} are {}.", known.join(", ")))
-            .hint(format!("A file {OVERRIDES}/{distro}/{wanted}.toml would add one.")))
+            .hint(format!("A file in {OVERRIDES}/{distro} adds one of your own.")))
     }
 
     /// The release of `distro` for users who name none: the newest that is supported for years.
