@@ -28,21 +28,25 @@ impl Cache {
                 .prefix("rvmb-cache-")
                 .tempdir_in(scratch)
                 .context(Kind::Host, || format!("making a directory in {}", scratch.display()))?;
-            return Ok(Cache { directory: temporary.path().to_owned(), temporary: Some(temporary) });
+            let cache = Cache { directory: temporary.path().to_owned(), temporary: Some(temporary) };
+            return cache.with_places();
         }
         let directory = match option {
             Some(path) => std::path::absolute(path).context(Kind::Config, || format!("reading --cache-dir {}", path.display()))?,
             None => default_directory()?,
         };
-        let cache = Cache { directory, temporary: None };
-        for place in [cache.indices(), cache.archives(), cache.layers(), cache.builds()] {
+        Cache { directory, temporary: None }.with_places()
+    }
+
+    fn with_places(self) -> Result<Cache> {
+        for place in [self.indices(), self.archives(), self.layers(), self.builds()] {
             std::fs::create_dir_all(&place).map_err(|error| {
                 Error::host(format!("making the cache directory {}", place.display()))
                     .because(&error)
                     .hint("Name another place with --cache-dir, or keep nothing with --no-cache.")
             })?;
         }
-        Ok(cache)
+        Ok(self)
     }
 
     /// Its root.
@@ -67,7 +71,12 @@ impl Cache {
 
     /// Where layers are.
     pub fn layers(&self) -> PathBuf {
-        self.directory.join("layers")
+        Cache::layers_in(&self.directory)
+    }
+
+    /// Where layers are in the cache at `directory`.
+    pub fn layers_in(directory: &Path) -> PathBuf {
+        directory.join("layers")
     }
 
     /// Where layers grow.

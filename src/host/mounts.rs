@@ -151,6 +151,12 @@ impl View {
         self.bind(Path::new("/proc"), "proc").bind(devices, "dev").temporary("run", c"mode=0755").temporary("tmp", c"mode=1777")
     }
 
+    /// The device nodes at `devices` appear in the tree, and nothing else.
+    #[must_use]
+    pub fn with_devices(self, devices: &Path) -> View {
+        self.bind(devices, "dev")
+    }
+
     /// The host's `source` appears at `target` in the tree.
     #[must_use]
     pub fn bind(mut self, source: &Path, target: &str) -> View {

@@ -35,8 +35,18 @@ const SMALLEST_ROOT: Size = Size::mib(512);
 /// What initramfs, indices and logs take beside the packages.
 const ROOM_BESIDE_PACKAGES: u64 = 192 * MIB;
 
-/// Makes the plan, and the secrets that travel beside it.
-pub fn make(appliance: &Appliance, runner: &Runner) -> Result<(Plan, Secrets)> {
+/// A plan with what belongs to it as long as it is to be built.
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// What does not stand in it.
+    pub secrets: Secrets,
+    /// The cache that it refers to; a throw-away one goes with this value.
+    pub cache: Cache,
+}
+
+/// Makes the plan. Fetches indices; writes nothing but the cache.
+pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
     let registry = Registry::load()?;
     let request = Request::read(appliance, &registry)?;
     let host = Host::look(appliance, &request, runner)?;
@@ -456,7 +466,7 @@ fn assemble(
     host: Host,
     index: Index,
     resolved: Vec<Package>,
-) -> Result<(Plan, Secrets)> {
+) -> Result<Planned> {
     let epoch = match source_date_epoch()? {
         Some(epoch) => epoch,
         None => index.date()?,
@@ -514,6 +524,7 @@ fn assemble(
             mirror_origin: host.mirrors.origin.to_owned(),
             apt_options: host.apt_options,
             index: index.directory,
+            archives: host.cache.archives(),
         },
         suite: request.suite.clone(),
         architecture: request.architecture,
@@ -530,7 +541,7 @@ fn assemble(
         },
     };
     packages_fit(&plan)?;
-    Ok((plan, secrets))
+    Ok(Planned { plan, secrets, cache: host.cache })
 }
 
 /// The variable of reproducible-builds.org's specification.
@@ -610,8 +621,7 @@ fn packages_fit(plan: &Plan) -> Result<()> {
     .hint(format!("Give it at least {needed} with --rootsize, or enlarge --size.")))
 }
 
-/// Whether `LocaleStyle` is the one whose lines stand in /etc/locale.gen; a helper for the tree.
-#[must_use]
+/// What the release's locale-gen takes for the guest's locale; none for one that needs no generating.
 pub fn locale_line(guest: &Guest, style: LocaleStyle) -> Option<&'static str> {
     let line = checks::locale(&guest.locale).ok().flatten()?;
     Some(match style {

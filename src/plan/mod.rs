@@ -7,5 +7,5 @@ mod model;
 mod passwords;
 mod resolve;
 
-pub use make::{locale_line, make};
+pub use make::{Planned, locale_line, make};
 pub use model::*;

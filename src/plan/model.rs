@@ -72,6 +72,8 @@ pub struct Archive {
     pub apt_options: Vec<String>,
     /// Directory of the checked indices on this host.
     pub index: PathBuf,
+    /// Directory of the .debs on this host.
+    pub archives: PathBuf,
 }
 
 /// One suite at a mirror.

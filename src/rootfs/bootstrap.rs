@@ -12,6 +12,7 @@ use super::{Site, initramfs, packages};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{Event, Step, Unit};
 use crate::host::apt;
+use crate::host::mounts::View;
 use crate::host::run::quote;
 use crate::host::tree::Root;
 use crate::suite::MergedUsr;
@@ -55,7 +56,7 @@ fn with_mmdebstrap(site: &Site<'_>, root: &Path) -> Result<()> {
         .arg(root)
         .arg(plan.archive.index.join("etc/sources.list"))
         .env("INITRD", initramfs::NOT_NOW)
-        .before_exec(site.view(root).bare().hook()?)
+        .before_exec(View::new(root).hook()?)
         .stream(|line| progress.line(line))
 }
 
@@ -123,7 +124,7 @@ fn with_debootstrap(site: &Site<'_>, root: &Path) -> Result<()> {
     command
         // debootstrap makes no device nodes in a container, which a user namespace is to it.
         .env("container", "lxc")
-        .before_exec(site.view(root).only_devices().hook()?)
+        .before_exec(View::new(root).with_devices(&site.devices).hook()?)
         .stream(|line| progress.line(line))?;
     let tree = Root::open(root)?;
     for (path, content) in initramfs::settings(plan) {

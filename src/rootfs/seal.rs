@@ -1,0 +1,149 @@
+//! The seal: nothing of the build, nothing that must be different on every machine, and no time later
+//! than the plan's.
+
+use std::path::Path;
+
+use super::{Site, network};
+use crate::error::{Context, Kind, Result};
+use crate::host::tree::{self, Root};
+use crate::suite::MachineId;
+
+/// Longest /etc/shadow that is read.
+const LIMIT: u64 = 1024 * 1024;
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// Directories that are emptied: caches, indices, temporary files.
+const EMPTIED: [&str; 9] = [
+    "/dev",
+    "/run",
+    "/tmp",
+    "/var/tmp",
+    "/var/cache/apt",
+    "/var/cache/ldconfig",
+    "/var/cache/man",
+    "/var/lib/apt/lists",
+    "/var/lib/dhcp",
+];
+
+/// Files that are removed: what bootstrap tools leave, and backups that packaging tools make.
+const REMOVED: [&str; 20] = [
+    "/etc/.pwd.lock",
+    "/etc/apt/apt.conf.d/99mmdebstrap",
+    "/etc/dpkg/dpkg.cfg.d/99mmdebstrap",
+    "/etc/group-",
+    "/etc/gshadow-",
+    "/etc/passwd-",
+    "/etc/shadow-",
+    "/etc/subgid-",
+    "/etc/subuid-",
+    "/usr/sbin/policy-rc.d",
+    "/var/cache/debconf/config.dat-old",
+    "/var/cache/debconf/passwords.dat-old",
+    "/var/cache/debconf/templates.dat-old",
+    "/var/lib/dbus/machine-id",
+    "/var/lib/dpkg/available-old",
+    "/var/lib/dpkg/diversions-old",
+    "/var/lib/dpkg/statoverride-old",
+    "/var/lib/dpkg/status-old",
+    "/var/lib/systemd/credential.secret",
+    "/var/lib/systemd/random-seed",
+];
+
+/// Removes what the making of a layer leaves. Every layer ends with it, so that no layer above has to
+/// hide anything.
+pub fn tidy(root: &Root) -> Result<()> {
+    for directory in EMPTIED {
+        root.empty(directory)?;
+    }
+    // apt(8) expects these.
+    for directory in ["/var/cache/apt/archives/partial", "/var/lib/apt/lists/partial"] {
+        root.create_directories(directory)?;
+    }
+    for file in REMOVED {
+        root.remove(file)?;
+    }
+    for name in root.list("/etc/ssh")?.iter().filter(|name| name.starts_with("ssh_host_")) {
+        root.remove(&format!("/etc/ssh/{name}"))?;
+    }
+    remove_logs(root, "/var/log")
+}
+
+/// Removes log files and keeps their directories, whose owners packages have chosen.
+fn remove_logs(root: &Root, directory: &str) -> Result<()> {
+    for name in root.list(directory)? {
+        let path = format!("{directory}/{name}");
+        let real = root.path().join(path.trim_start_matches('/'));
+        let metadata =
+            std::fs::symlink_metadata(&real).context(Kind::Build, || format!("reading {path} in the tree"))?;
+        if metadata.is_dir() {
+            remove_logs(root, &path)?;
+        } else {
+            root.remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Seals the finished tree. `written` is where this machine's own files are: only their times can be
+/// later than the plan's.
+pub fn seal(site: &Site<'_>, path: &Path, written: &Path) -> Result<()> {
+    let root = Root::open(path)?;
+    tidy(&root)?;
+    network::point_resolver(&root)?;
+    let machine_id = match site.plan.suite.init.machine_id {
+        MachineId::Uninitialized => "uninitialized\n",
+        MachineId::Empty => "",
+    };
+    root.write("/etc/machine-id", 0o444, machine_id)?;
+    if let Some(shadow) = root.read("/etc/shadow", LIMIT)? {
+        let mode = 0o640;
+        let clamped = clamp_password_days(&shadow, site.plan.epoch / SECONDS_PER_DAY);
+        if clamped != shadow {
+            root.write("/etc/shadow", mode, clamped)?;
+        }
+    }
+    tree::clamp_times(written, site.plan.epoch)
+}
+
+/// Sets the day of every password's last change (shadow(5), field 3) back to `day` where it is later.
+fn clamp_password_days(shadow: &str, day: i64) -> String {
+    let clamp = |line: &str| {
+        let mut fields: Vec<&str> = line.split(':').collect();
+        let day = day.to_string();
+        if let Some(changed) = fields.get_mut(2)
+            && changed.parse::<i64>().is_ok_and(|changed| changed > day.parse().unwrap_or(changed))
+        {
+            *changed = &day;
+        }
+        fields.join(":") + "\n"
+    };
+    shadow.lines().map(clamp).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn password_days_are_clamped() {
+        let shadow = "root:*:20000:0:99999:7:::\nbob:$y$x:99999:0:99999:7:::\nodd\n";
+        let expected = "root:*:20000:0:99999:7:::\nbob:$y$x:20500:0:99999:7:::\nodd\n";
+        assert_eq!(clamp_password_days(shadow, 20500), expected);
+    }
+
+    #[test]
+    fn a_tree_is_tidied_and_its_log_directories_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["var/log/apt", "etc/ssh", "tmp/x", "var/cache/apt"] {
+            std::fs::create_dir_all(directory.path().join(name)).unwrap();
+        }
+        for name in ["var/log/apt/term.log", "etc/ssh/ssh_host_new_key", "etc/ssh/sshd_config", "var/cache/apt/pkgcache.bin"] {
+            std::fs::write(directory.path().join(name), "x").unwrap();
+        }
+        tidy(&Root::open(directory.path()).unwrap()).unwrap();
+        let there = |name: &str| directory.path().join(name).exists();
+        assert!(there("var/log/apt") && there("etc/ssh/sshd_config") && there("tmp"));
+        assert!(!there("var/log/apt/term.log") && !there("etc/ssh/ssh_host_new_key") && !there("tmp/x"));
+    }
+}

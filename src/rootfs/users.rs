@@ -1,0 +1,81 @@
+//! The first user, passwords, keys.
+
+use std::collections::BTreeSet;
+
+use super::Site;
+use crate::error::{Error, Result};
+use crate::host::tree::Root;
+use crate::plan::{Secrets, User};
+
+/// Longest account file that is read.
+const LIMIT: u64 = 1024 * 1024;
+
+/// Makes the user, and sets passwords and keys.
+pub(super) fn configure(site: &Site<'_>, secrets: &Secrets, root: &Root) -> Result<()> {
+    let user = &site.plan.guest.user;
+    add(site, user, root)?;
+    set_passwords(site, user, secrets, root)?;
+    let home = format!("/home/{}", user.name);
+    root_keys(site, root)?;
+    if !user.keys.is_empty() {
+        let directory = format!("{home}/.ssh");
+        write_keys(root, &directory, &user.keys)?;
+        site.program(root.path(), "chown")?.args(["-R", &format!("{0}:", user.name), &directory]).run()?;
+    }
+    site.program(root.path(), "chmod")?.args([&site.plan.suite.users.home_mode, &home]).run()
+}
+
+fn root_keys(site: &Site<'_>, root: &Root) -> Result<()> {
+    let keys = &site.plan.guest.root_keys;
+    if keys.is_empty() { Ok(()) } else { write_keys(root, "/root/.ssh", keys) }
+}
+
+fn write_keys(root: &Root, directory: &str, keys: &[String]) -> Result<()> {
+    root.write(&format!("{directory}/authorized_keys"), 0o600, keys.join("\n") + "\n")?;
+    std::fs::set_permissions(
+        root.path().join(directory.trim_start_matches('/')),
+        std::os::unix::fs::PermissionsExt::from_mode(0o700),
+    )
+    .map_err(|error| Error::build(format!("closing {directory} in the tree")).because(&error))
+}
+
+fn add(site: &Site<'_>, user: &User, root: &Root) -> Result<()> {
+    let groups = existing_groups(user, &root.read("/etc/group", LIMIT)?.unwrap_or_default());
+    let mut command = site.program(root.path(), "useradd")?;
+    command = command.args(["--create-home", "--shell", "/bin/bash", "--comment", &user.full_name]);
+    if let Some(uid) = user.uid {
+        command = command.args(["--uid", &uid.to_string()]);
+    }
+    match user.gid {
+        Some(gid) => {
+            site.program(root.path(), "groupadd")?.args(["--gid", &gid.to_string(), &user.name]).run()?;
+            command = command.args(["--gid", &gid.to_string(), "--no-user-group"]);
+        }
+        None => command = command.arg("--user-group"),
+    }
+    if !groups.is_empty() {
+        command = command.args(["--groups", &groups.join(",")]);
+    }
+    command.arg(&user.name).run().map_err(|error| error.within(format!("making the user {}", user.name)))
+}
+
+/// The wanted groups that the tree has.
+fn existing_groups(user: &User, group_file: &str) -> Vec<String> {
+    let there: BTreeSet<&str> = group_file.lines().filter_map(|line| line.split(':').next()).collect();
+    user.groups.iter().filter(|group| there.contains(group.as_str())).cloned().collect()
+}
+
+fn set_passwords(site: &Site<'_>, user: &User, secrets: &Secrets, root: &Root) -> Result<()> {
+    let mut lines = String::new();
+    if let Some(hash) = &secrets.user_hash {
+        lines += &format!("{}:{hash}\n", user.name);
+    }
+    // `*` is no password's hash. A field that is empty would make systemd-firstboot ask at the console.
+    let root_hash = secrets.root_hash.as_deref().unwrap_or("*");
+    lines += &format!("root:{root_hash}\n");
+    site.program(root.path(), "chpasswd")?.arg("--encrypted").input(lines).run()?;
+    if user.locked {
+        site.program(root.path(), "usermod")?.args(["--lock", &user.name]).run()?;
+    }
+    Ok(())
+}
