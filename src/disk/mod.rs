@@ -1,6 +1,7 @@
 //! The disk: from a tree of files to raw bytes.
 
 mod architecture;
+pub mod ext4;
 pub mod fat;
 pub mod gpt;
 pub mod layout;
