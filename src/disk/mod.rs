@@ -31,7 +31,7 @@ use crate::host::run::{BeforeExec, Runner};
 use crate::plan::{Content, Partition, Plan};
 
 /// What a disk is made of.
-pub struct Source<'a> {
+pub struct Inputs<'a> {
     /// The decisions.
     pub plan: &'a Plan,
     /// The root of the guest's files.
@@ -51,13 +51,13 @@ pub struct Source<'a> {
 ///
 /// A host error without mke2fs; a build error where the tree lacks a kernel or a boot loader, where it does
 /// not fit, or where a file cannot be written.
-pub fn write(source: &Source<'_>, raw: &Path) -> Result<()> {
-    let Source { plan, tree, .. } = source;
-    let boot = bootloader::prepare(plan, tree, source.in_tree)?;
+pub fn write(inputs: &Inputs<'_>, raw: &Path) -> Result<()> {
+    let Inputs { plan, tree, .. } = inputs;
+    let boot = bootloader::prepare(plan, tree, inputs.in_tree)?;
     let mut file = create(raw, plan.disk.size.bytes())?;
     gpt::write(&mut file, &plan.disk)?;
     for partition in &plan.disk.partitions {
-        fill(source, raw, &file, &boot, partition)?;
+        fill(inputs, raw, &file, &boot, partition)?;
     }
     if let Some(images) = &boot.bios {
         bootloader::bios::embed(&file, images, &plan.disk)?;
@@ -76,13 +76,13 @@ fn create(raw: &Path, size: u64) -> Result<File> {
 
 /// Writes what is in one partition.
 fn fill(
-    source: &Source<'_>,
+    inputs: &Inputs<'_>,
     raw: &Path,
     file: &File,
     boot: &bootloader::BootFiles,
     partition: &Partition,
 ) -> Result<()> {
-    let epoch = source.plan.epoch;
+    let epoch = inputs.plan.epoch;
     let (offset, size) = (partition.start, partition.size.bytes());
     match &partition.content {
         // Its content goes to the finished disk together with the boot sector.
@@ -94,15 +94,15 @@ fn fill(
         }
         Content::Ext4 { uuid, label, features } => {
             let system = ext4::FileSystem { offset, size, uuid: *uuid, label, features, epoch };
-            let (tree, hook) = tree_of(source, partition)?;
-            ext4::write(raw, &system, &tree, hook, source.runner)
+            let (tree, hook) = tree_of(inputs, partition)?;
+            ext4::write(raw, &system, &tree, hook, inputs.runner)
         }
     }
 }
 
 /// The part of the tree that a partition holds, and what hides the rest.
-fn tree_of(source: &Source<'_>, partition: &Partition) -> Result<(PathBuf, Option<BeforeExec>)> {
-    let Source { plan, tree, hide_mounts, .. } = source;
+fn tree_of(inputs: &Inputs<'_>, partition: &Partition) -> Result<(PathBuf, Option<BeforeExec>)> {
+    let Inputs { plan, tree, hide_mounts, .. } = inputs;
     let own = |other: &&Partition| other.mount.as_deref().is_some_and(|mount| mount != "/");
     let ext4 = |other: &&Partition| matches!(other.content, Content::Ext4 { .. });
     match partition.mount.as_deref() {
