@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 
 use crate::error::{Context, Error, Kind, Result};
 
@@ -48,26 +48,6 @@ pub fn walk(root: &Path, visit: &mut dyn FnMut(&Path, &Metadata) -> Result<()>) 
         if metadata.is_dir() {
             walk(&path, visit)?;
         }
-    }
-    Ok(())
-}
-
-/// Sets every time of modification that is later than `epoch` (seconds since 1970) back to it.
-pub fn clamp_times(root: &Path, epoch: i64) -> Result<()> {
-    let mut late = Vec::new();
-    walk(root, &mut |path, metadata| {
-        let after = metadata.mtime() > epoch || (metadata.mtime() == epoch && metadata.mtime_nsec() > 0);
-        if after {
-            late.push(path.to_owned());
-        }
-        Ok(())
-    })?;
-    late.push(root.to_owned());
-    let time = Timespec { tv_sec: epoch, tv_nsec: 0 };
-    let times = Timestamps { last_access: time, last_modification: time };
-    for path in late {
-        rustix::fs::utimensat(rustix::fs::CWD, &path, &times, AtFlags::SYMLINK_NOFOLLOW)
-            .context(Kind::Build, || format!("setting the time of {}", path.display()))?;
     }
     Ok(())
 }
@@ -251,20 +231,6 @@ mod tests {
         root.empty("etc").unwrap();
         assert_eq!(root.list("/etc").unwrap(), Vec::<String>::new());
         assert!(outside.exists());
-    }
-
-    #[test]
-    fn late_times_are_set_back_and_early_ones_kept() {
-        let directory = tempfile::tempdir().unwrap();
-        let (early, late) = (directory.path().join("early"), directory.path().join("late"));
-        for (path, seconds) in [(&early, 10), (&late, 2000)] {
-            let file = File::create(path).unwrap();
-            file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
-        }
-        clamp_times(directory.path(), 1000).unwrap();
-        assert_eq!(std::fs::metadata(&early).unwrap().mtime(), 10);
-        assert_eq!(std::fs::metadata(&late).unwrap().mtime(), 1000);
-        assert_eq!(std::fs::metadata(directory.path()).unwrap().mtime(), 1000);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::cache::{self, Cache};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Outcome, Step};
 use crate::host::mounts::Overlay;
-use crate::host::tree::{self, Root};
+use crate::host::tree::Root;
 use crate::plan;
 
 /// The finished tree, as long as this lives.
@@ -136,7 +136,6 @@ impl Shelf<'_> {
         if let Some(overlay) = overlay {
             overlay.close()?;
         }
-        tree::clamp_times(&upper, self.site.plan.epoch)?;
         Ok(upper)
     }
 }

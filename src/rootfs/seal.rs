@@ -1,11 +1,11 @@
-//! The seal: nothing of the build, nothing that must be different on every machine, and no time later
-//! than the plan's.
+//! The seal: nothing of the build, and nothing that must be different on every machine. Times of files
+//! are clamped later, in the file system itself.
 
 use std::path::Path;
 
 use super::{Site, network};
 use crate::error::{Context, Kind, Result};
-use crate::host::tree::{self, Root};
+use crate::host::tree::Root;
 use crate::suite::MachineId;
 
 /// Longest /etc/shadow that is read.
@@ -85,9 +85,8 @@ fn remove_logs(root: &Root, directory: &str) -> Result<()> {
     Ok(())
 }
 
-/// Seals the finished tree. `written` is where this machine's own files are: only their times can be
-/// later than the plan's.
-pub fn seal(site: &Site<'_>, path: &Path, written: &Path) -> Result<()> {
+/// Seals the finished tree.
+pub fn seal(site: &Site<'_>, path: &Path) -> Result<()> {
     let root = Root::open(path)?;
     tidy(&root)?;
     network::point_resolver(&root)?;
@@ -97,13 +96,12 @@ pub fn seal(site: &Site<'_>, path: &Path, written: &Path) -> Result<()> {
     };
     root.write("/etc/machine-id", 0o444, machine_id)?;
     if let Some(shadow) = root.read("/etc/shadow", LIMIT)? {
-        let mode = 0o640;
         let clamped = clamp_password_days(&shadow, site.plan.epoch / SECONDS_PER_DAY);
         if clamped != shadow {
-            root.write("/etc/shadow", mode, clamped)?;
+            root.write("/etc/shadow", 0o640, clamped)?;
         }
     }
-    tree::clamp_times(written, site.plan.epoch)
+    Ok(())
 }
 
 /// Sets the day of every password's last change (shadow(5), field 3) back to `day` where it is later.

@@ -1,0 +1,33 @@
+//! `rvmb worker`: what rvmb starts by itself. Not for users.
+
+use clap::Subcommand;
+
+use crate::error::Result;
+use crate::worker::{inside, keeper};
+
+/// Arguments of the hidden verb.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Role {
+    /// Make namespaces, start the worker in them, clean up after it
+    Keeper {
+        /// Make a user namespace first, and wait for its ids
+        #[arg(long)]
+        user_namespace: bool,
+    },
+    /// Carry out the order on standard input
+    Inside,
+}
+
+/// Plays the role. Before this, no thread may have been started.
+pub fn run(args: &Args) -> Result<()> {
+    match args.role {
+        Role::Keeper { user_namespace } => keeper::run(user_namespace),
+        Role::Inside => inside::run(),
+    }
+}
