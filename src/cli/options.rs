@@ -57,7 +57,7 @@ pub struct Options {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "System")]
 struct System {
-    /// Release to build, by codename or version [default: the newest one with long support]
+    /// Release to build, by codename or version [default: the newest stable or long-term one]
     #[arg(long, value_name = "SUITE", value_parser = NonEmptyStringValueParser::new())]
     suite: Option<String>,
     /// Architecture by Debian's name, such as amd64 [default: this host's]

@@ -1,14 +1,188 @@
-//! `rvmb suites`: lists the releases that can be built.
+//! `rvmb suites`: the releases that images can be made of, with dates and mirrors.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
-use crate::error::{Error, Result};
+use clap::Args;
+use serde::Serialize;
 
-/// Arguments of `rvmb suites`.
-#[derive(clap::Args, Clone, Debug)]
-pub struct Args {}
+use crate::error::{Error, Kind, Result};
+use crate::suite::{Registry, Suite, Tier};
 
-/// Holds the verb's place until the list of releases is there.
-pub fn run(_args: &Args, _out: &mut dyn Write) -> Result<()> {
-    Err(Error::build("this build has no list of releases"))
+/// List the releases that images can be made of
+#[derive(Args, Clone, Debug, Default)]
+pub struct SuitesArgs {
+    /// Only the releases of this distribution
+    #[arg(value_name = "DISTRO")]
+    pub distro: Option<String>,
+
+    /// Print JSON for programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is told about a release; a date or a version that there is not is empty in the table and
+/// null in JSON.
+#[derive(Debug, PartialEq, Serialize)]
+struct Row<'a> {
+    distro: &'a str,
+    codename: &'a str,
+    version: Option<&'a str>,
+    tier: Tier,
+    released: Option<String>,
+    end_of_life: Option<String>,
+    extended: Option<String>,
+    mirror: &'a str,
+    aliases: &'a [String],
+}
+
+/// Prints the releases to `out`.
+///
+/// # Errors
+///
+/// A suite file is wrong, the distribution is not known, or `out` cannot be written to.
+pub fn run(args: &SuitesArgs, out: &mut dyn Write) -> Result<()> {
+    let registry = Registry::load()?;
+    print(&registry, args, out)
+}
+
+fn print(registry: &Registry, args: &SuitesArgs, out: &mut dyn Write) -> Result<()> {
+    let suites = match &args.distro {
+        Some(distro) => registry.suites_of(distro)?,
+        None => registry.all(),
+    };
+    let rows: Vec<Row> = suites.iter().map(row).collect();
+    let text = if args.json { json(&rows)? } else { table(&rows) };
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // The reader has seen enough, as in `rvmb suites | head -1`.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Error::new(Kind::Delivery, "printing the list of releases").because(&error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn row(suite: &Suite) -> Row<'_> {
+    let day = |date: Option<jiff::civil::Date>| date.map(|date| date.to_string());
+    Row {
+        distro: &suite.distro,
+        codename: &suite.codename,
+        version: Some(suite.version.as_str()).filter(|version| !version.is_empty()),
+        tier: suite.tier,
+        released: day(suite.dates.release),
+        end_of_life: day(suite.dates.end_of_life),
+        extended: day(suite.dates.extended),
+        // The address is that of the commonest architecture; others may have another.
+        mirror: suite.mirrors("amd64").main,
+        aliases: &suite.aliases,
+    }
+}
+
+fn json(rows: &[Row]) -> Result<String> {
+    let text = serde_json::to_string_pretty(rows)
+        .map_err(|error| Error::build("writing the list of releases as JSON").because(&error))?;
+    Ok(text + "\n")
+}
+
+/// Columns as wide as their widest cell, two spaces apart.
+fn table(rows: &[Row]) -> String {
+    const HEAD: [&str; 8] =
+        ["DISTRO", "CODENAME", "VERSION", "TIER", "RELEASED", "END OF LIFE", "EXTENDED", "MIRROR"];
+    let text = |cell: &Option<String>| cell.clone().unwrap_or_else(|| "-".to_string());
+    let mut lines = vec![HEAD.map(str::to_string)];
+    lines.extend(rows.iter().map(|row| {
+        [
+            row.distro.to_string(),
+            row.codename.to_string(),
+            row.version.unwrap_or("-").to_string(),
+            tier_word(row.tier).to_string(),
+            text(&row.released),
+            text(&row.end_of_life),
+            text(&row.extended),
+            row.mirror.to_string(),
+        ]
+    }));
+    let mut widths = [0; HEAD.len()];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for line in &lines {
+        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        let joined = cells.collect::<Vec<_>>().join("  ");
+        text.push_str(joined.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn tier_word(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Supported => "supported",
+        Tier::Testing => "testing",
+        Tier::Ended => "ended",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(distro: Option<&str>, json: bool) -> Result<String> {
+        let args = SuitesArgs { distro: distro.map(str::to_string), json };
+        let mut out = Vec::new();
+        print(&Registry::built_in().unwrap(), &args, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn the_table_is_aligned() {
+        let text = printed(Some("debian"), false).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 6);
+        let column = lines[0].find("MIRROR").unwrap();
+        for line in &lines[1..] {
+            assert_eq!(line.find("http://"), Some(column), "{text}");
+        }
+        assert_eq!(
+            lines[3],
+            "debian  trixie    13       supported  2025-08-09  2028-08-09   2030-06-30  http://ftp.debian.org/debian"
+        );
+        assert!(lines[5].contains("sid       -        testing"), "{text}");
+    }
+
+    #[test]
+    fn json_is_one_object_for_each_release() {
+        let list: serde_json::Value = serde_json::from_str(&printed(None, true).unwrap()).unwrap();
+        let list = list.as_array().unwrap();
+        assert_eq!(list.len(), Registry::built_in().unwrap().all().len());
+        let questing = list.iter().find(|row| row["codename"] == "questing").unwrap();
+        assert_eq!(questing["tier"], "ended");
+        assert_eq!(questing["mirror"], "http://old-releases.ubuntu.com/ubuntu");
+        assert!(questing["extended"].is_null());
+    }
+
+    #[test]
+    fn unknown_distributions_are_an_error() {
+        let error = printed(Some("debain"), false).unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        assert_eq!(error.hints()[0], "Did you mean `debian`?");
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is() {
+        struct Broken(ErrorKind);
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(self.0.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let registry = Registry::built_in().unwrap();
+        let args = SuitesArgs::default();
+        assert!(print(&registry, &args, &mut Broken(ErrorKind::BrokenPipe)).is_ok());
+        assert!(print(&registry, &args, &mut Broken(ErrorKind::StorageFull)).is_err());
+    }
 }

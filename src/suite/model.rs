@@ -32,9 +32,12 @@ pub struct Suite {
     pub codename: String,
     /// The version as the distribution counts, such as `13` or `24.04`; empty for sid.
     pub version: String,
+    /// Other names that a user may call it by, such as `stable`.
+    #[serde(default)]
+    pub aliases: Vec<String>,
     /// How far it can be relied on.
     pub tier: Tier,
-    /// Information for people; nothing is decided by it.
+    /// Information for people; only the order of releases comes from it.
     pub dates: Dates,
     /// Where packages come from.
     pub archive: Archive,
@@ -62,7 +65,7 @@ pub struct Suite {
     pub ssh: Ssh,
 }
 
-/// When a release began and ends.
+/// When a release began and ends. Dates are strings in the file: `"2025-08-09"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dates {
@@ -85,10 +88,10 @@ pub struct Archive {
     /// Where other architectures than amd64 and i386 live (Ubuntu); empty where in the same place.
     #[serde(default)]
     pub ports_mirror: String,
-    /// Where an ended release is kept; empty for others.
+    /// Where an ended release was moved to; empty while it is in its old place.
     #[serde(default)]
     pub archived_mirror: String,
-    /// Where the security pocket of an ended release is kept; empty where there is none any more.
+    /// Where its security pocket was moved to; empty where there is none any more.
     #[serde(default)]
     pub archived_security_mirror: String,
     /// Suites at the mirror, the release itself first: `trixie`, `trixie-updates`.
@@ -247,7 +250,7 @@ pub struct Boot {
     pub flag_file: String,
     /// Whether a firmware with today's Secure Boot revocations starts it.
     pub secure_boot: bool,
-    /// Answers for debconf, `package question type value`: upgrades must never ask for a disk.
+    /// Answers for debconf, `package question type value`, the value possibly empty: upgrades must never ask for a disk.
     pub debconf: Vec<String>,
 }
 

@@ -1,0 +1,181 @@
+//! What follows from a suite alone: flavours, packages by architecture, mirrors.
+
+use crate::error::{Error, Result};
+use crate::near;
+
+use super::{Suite, Tier};
+
+/// Where a release is fetched from unless somebody knows better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mirrors<'a> {
+    /// Base address of the mirror.
+    pub main: &'a str,
+    /// The same for the security pocket; empty where there is none.
+    pub security: &'a str,
+    /// Whether this is the place for ended releases.
+    pub archived: bool,
+}
+
+impl Suite {
+    /// The release as people call it: `Debian 13 (trixie)`, `Debian (sid)`.
+    pub fn title(&self) -> String {
+        let mut letters = self.distro.chars();
+        let distro: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+        match self.version.as_str() {
+            "" => format!("{distro} ({})", self.codename),
+            version => format!("{distro} {version} ({})", self.codename),
+        }
+    }
+
+    /// The mirrors of the suite file for `architecture`.
+    ///
+    /// An ended release that was moved is taken from where it was moved to, whatever the architecture.
+    /// Elsewhere the ports mirror, where there is one, serves all but amd64 and i386, the security
+    /// pocket included.
+    pub fn mirrors(&self, architecture: &str) -> Mirrors<'_> {
+        let archive = &self.archive;
+        if self.tier == Tier::Ended && !archive.archived_mirror.is_empty() {
+            let security = archive.archived_security_mirror.as_str();
+            return Mirrors { main: &archive.archived_mirror, security, archived: true };
+        }
+        if !archive.ports_mirror.is_empty() && !matches!(architecture, "amd64" | "i386") {
+            return Mirrors { main: &archive.ports_mirror, security: &archive.ports_mirror, archived: false };
+        }
+        Mirrors { main: &archive.mirror, security: &archive.security_mirror, archived: false }
+    }
+
+    /// The kernel flavour for `hypervisor`: its own where the release has it for `architecture`,
+    /// else the release's default.
+    pub fn flavour_for(&self, hypervisor: &str, architecture: &str) -> &str {
+        self.kernel
+            .by_hypervisor
+            .get(hypervisor)
+            .filter(|flavour| {
+                self.kernel.flavours.get(*flavour).is_some_and(|packages| packages.contains_key(architecture))
+            })
+            .unwrap_or(&self.kernel.default)
+    }
+
+    /// The kernel packages of `flavour` for `architecture`.
+    ///
+    /// # Errors
+    ///
+    /// The release has no such flavour, or not for this architecture; the hints name those it has.
+    pub fn kernel_packages(&self, flavour: &str, architecture: &str) -> Result<&[String]> {
+        let flavours = &self.kernel.flavours;
+        if let Some(packages) = flavours.get(flavour).and_then(|packages| packages.get(architecture)) {
+            return Ok(packages);
+        }
+        let known: Vec<&str> = flavours
+            .iter()
+            .filter(|(_, packages)| packages.contains_key(architecture))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let title = self.title();
+        if known.is_empty() {
+            return Err(self.cannot_boot(architecture, "kernel"));
+        }
+        let message = if flavours.contains_key(flavour) {
+            format!("{title} has kernel flavour `{flavour}`, but not for {architecture}")
+        } else {
+            format!("{title} has no kernel flavour `{flavour}`")
+        };
+        let mut error = Error::config(message);
+        if let Some(hint) = near::question(flavour, known.iter().copied()) {
+            error = error.hint(hint);
+        }
+        Err(error.hint(format!("The flavours for {architecture} are {}.", known.join(", "))))
+    }
+
+    /// The boot loader's packages for `architecture`.
+    ///
+    /// # Errors
+    ///
+    /// The suite file names none for this architecture; the hints name those that it does.
+    pub fn boot_packages(&self, architecture: &str) -> Result<&[String]> {
+        match self.boot.packages.get(architecture) {
+            Some(packages) => Ok(packages),
+            None => Err(self.cannot_boot(architecture, "boot loader")),
+        }
+    }
+
+    /// Architectures for which the suite file knows kernel and boot loader.
+    pub fn bootable_architectures(&self) -> Vec<&str> {
+        let has_kernel = |architecture: &&str| {
+            self.kernel.flavours.values().any(|packages| packages.contains_key(*architecture))
+        };
+        self.boot.packages.keys().map(String::as_str).filter(has_kernel).collect()
+    }
+
+    /// There is no `what` for `architecture`.
+    fn cannot_boot(&self, architecture: &str, what: &str) -> Error {
+        let bootable = self.bootable_architectures().join(", ");
+        Error::config(format!("no {what} is known for {} on {architecture}", self.title()))
+            .hint(format!("Machines of this release can be made for {bootable}."))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Registry;
+    use crate::error::Kind;
+
+    #[test]
+    fn flavours_follow_hypervisor_and_architecture() {
+        let registry = Registry::built_in().unwrap();
+        let cases = [
+            ("debian", "bookworm", "kvm", "amd64", "cloud", "linux-image-cloud-amd64"),
+            ("debian", "bookworm", "kvm", "i386", "generic", "linux-image-686-pae"),
+            ("debian", "trixie", "virtualbox", "amd64", "generic", "linux-image-amd64"),
+            ("debian", "forky", "qemu", "arm64", "cloud", "linux-image-cloud-arm64"),
+            ("debian", "trixie", "bhyve", "amd64", "generic", "linux-image-amd64"),
+            ("ubuntu", "jammy", "kvm", "amd64", "virtual", "linux-image-virtual"),
+        ];
+        for (distro, codename, hypervisor, architecture, flavour, package) in cases {
+            let suite = registry.find(distro, codename).unwrap();
+            assert_eq!(suite.flavour_for(hypervisor, architecture), flavour, "{codename} on {hypervisor}");
+            assert_eq!(suite.kernel_packages(flavour, architecture).unwrap(), [package]);
+        }
+    }
+
+    #[test]
+    fn unknown_flavours_are_answered_with_known_ones() {
+        let registry = Registry::built_in().unwrap();
+        let jammy = registry.find("ubuntu", "jammy").unwrap();
+
+        let error = jammy.kernel_packages("virtul", "amd64").unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        assert_eq!(error.message(), "Ubuntu 22.04 (jammy) has no kernel flavour `virtul`");
+        assert!(error.hints()[0].contains("`virtual`"), "{:?}", error.hints());
+        assert!(error.hints().last().unwrap().contains("generic, kvm, lowlatency"), "{:?}", error.hints());
+
+        let error = jammy.kernel_packages("kvm", "arm64").unwrap_err();
+        assert_eq!(error.message(), "Ubuntu 22.04 (jammy) has kernel flavour `kvm`, but not for arm64");
+
+        for error in [
+            jammy.kernel_packages("generic", "riscv64").unwrap_err(),
+            jammy.boot_packages("riscv64").unwrap_err(),
+        ] {
+            assert_eq!(error.hints(), ["Machines of this release can be made for amd64, arm64."]);
+        }
+    }
+
+    #[test]
+    fn mirrors_follow_tier_and_architecture() {
+        let registry = Registry::built_in().unwrap();
+        let cases = [
+            ("debian", "trixie", "arm64", "http://ftp.debian.org/debian", false),
+            ("debian", "bullseye", "amd64", "http://archive.debian.org/debian", true),
+            ("ubuntu", "noble", "amd64", "http://archive.ubuntu.com/ubuntu", false),
+            ("ubuntu", "noble", "arm64", "http://ports.ubuntu.com/ubuntu-ports", false),
+            ("ubuntu", "xenial", "i386", "http://archive.ubuntu.com/ubuntu", false),
+            ("ubuntu", "questing", "arm64", "http://old-releases.ubuntu.com/ubuntu", true),
+        ];
+        for (distro, codename, architecture, main, archived) in cases {
+            let mirrors = registry.find(distro, codename).unwrap().mirrors(architecture);
+            assert_eq!((mirrors.main, mirrors.archived), (main, archived), "{codename} on {architecture}");
+        }
+        let ports = registry.find("ubuntu", "noble").unwrap().mirrors("arm64");
+        assert_eq!(ports.security, ports.main);
+    }
+}
