@@ -108,7 +108,7 @@ struct UserOptions {
     name: Option<String>,
     /// Password of the first user, in clear or as a crypt(5) hash [default: the user's name]. Other
     /// users of this host can see it while rvmb runs; with --pass-file they cannot
-    #[arg(long, value_name = "PASSWORD", conflicts_with = "pass_file", hide_env_values = true)]
+    #[arg(long, value_name = "PASSWORD", conflicts_with = "pass_file")]
     pass: Option<Secret>,
     /// File whose first line is the password of the first user; - reads standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

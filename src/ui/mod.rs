@@ -184,7 +184,8 @@ impl Ui {
     pub fn finish(&self, recorder: &table::Recorder) {
         self.reporter.end();
         if !self.json && self.verbosity > Verbosity::Quiet {
-            to_stderr(&table::render(&recorder.timings(), recorder.elapsed(), self.style));
+            let table = table::render(&recorder.timings(), recorder.elapsed(), self.style);
+            to_stderr(&format!("\n{table}"));
         }
     }
 
