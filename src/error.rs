@@ -53,7 +53,7 @@ pub struct Error {
     tail: Vec<String>,
     /// The places of a file that are wrong, all of them at once.
     #[serde(default)]
-    problems: Vec<Problem>,
+    problems: Box<[Problem]>,
 }
 
 /// A place of a text file that is wrong.
@@ -93,7 +93,7 @@ impl Error {
             causes: Vec::new(),
             hints: Vec::new(),
             tail: Vec::new(),
-            problems: Vec::new(),
+            problems: Box::default(),
         }
     }
 
@@ -145,7 +145,7 @@ impl Error {
     /// Adds the places of a file that are wrong.
     #[must_use]
     pub fn problems(mut self, problems: impl IntoIterator<Item = Problem>) -> Self {
-        self.problems.extend(problems);
+        self.problems = self.problems.into_iter().chain(problems).collect();
         self
     }
 

@@ -14,7 +14,7 @@
 //! - [`manifest`]: what is in it, and checksums.
 //! - [`cache`]: what is kept between builds.
 //! - [`host`]: programs, namespaces, trees and tools of this machine.
-//! - [`event`], [`error`], [`units`]: the ground that every room stands on.
+//! - [`event`], [`error`], [`units`], [`near`]: the ground that every room stands on.
 
 pub mod appliance;
 pub mod boot;
@@ -28,6 +28,7 @@ pub mod format;
 pub mod host;
 pub mod hypervisor;
 pub mod manifest;
+pub mod near;
 pub mod plan;
 pub mod rootfs;
 pub mod suite;

@@ -18,7 +18,7 @@ pub fn matches<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// From 0 to 2; none where a proposal would be a riddle.
 fn likeness(word: &str, candidate: &str) -> Option<f64> {
     // One slip of the fingers counts for more than any likeness; it is all there is in short words.
-    if strsim::damerau_levenshtein(word, candidate) <= 1 {
+    if word.len() > 1 && strsim::damerau_levenshtein(word, candidate) <= 1 {
         return Some(2.0);
     }
     Some(strsim::jaro_winkler(word, candidate)).filter(|score| *score > 0.8)
@@ -37,6 +37,8 @@ mod tests {
 
     #[test]
     fn misspelt_words_find_their_like() {
+        assert_eq!(matches("24.4", ["22.04", "24.04"]).first(), Some(&"24.04"));
+        assert!(matches("", ["9", "sid"]).is_empty());
         let names = ["bookworm", "trixie", "jammy", "noble"];
         assert_eq!(matches("trixe", names), ["trixie"]);
         assert_eq!(matches("Jamy", names), ["jammy"]);

@@ -10,4 +10,4 @@ pub const COMING: &[&str] =
 
 /// Distributions, with what the help says of each.
 pub const DISTROS: &[(&str, &str)] =
-    &[("debian", "A Debian release; see `rvmb suites`"), ("ubuntu", "An Ubuntu release; see `rvmb suites`")];
+    &[("debian", "Build a Debian machine"), ("ubuntu", "Build an Ubuntu machine")];

@@ -44,7 +44,7 @@ pub enum Verb {
     /// Say what would be built.
     Plan(plan::Args),
     /// List releases.
-    Suites(suites::Args),
+    Suites(suites::SuitesArgs),
     /// Boot an image and check it.
     Test(test::Args),
     /// Print a completion script.
@@ -83,15 +83,17 @@ pub fn command() -> Command {
         .disable_help_subcommand(true);
     target::augment(command)
         .subcommand(plan::command())
-        .subcommand(suites::Args::augment_args(
-            Command::new("suites").about("List the releases that can be built"),
-        ))
-        .subcommand(test::Args::augment_args(
-            Command::new("test").about("Boot an image and check it from inside"),
-        ))
-        .subcommand(completions::Args::augment_args(
-            Command::new("completions").about("Print a completion script for a shell"),
-        ))
+        .subcommand(
+            suites::SuitesArgs::augment_args(Command::new("suites"))
+                .about("List the releases that can be built"),
+        )
+        .subcommand(
+            test::Args::augment_args(Command::new("test")).about("Boot an image and check it from inside"),
+        )
+        .subcommand(
+            completions::Args::augment_args(Command::new("completions"))
+                .about("Print a completion script for a shell"),
+        )
 }
 
 /// The verbs beside the hypervisors.
@@ -113,7 +115,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Refusal> {
 fn verb(name: &str, matches: &ArgMatches) -> Result<Verb, Refusal> {
     match name {
         "plan" => plan::Args::from_matches(matches).map(Verb::Plan).map_err(Refusal::Usage),
-        "suites" => suites::Args::from_arg_matches(matches).map(Verb::Suites).map_err(Refusal::Clap),
+        "suites" => suites::SuitesArgs::from_arg_matches(matches).map(Verb::Suites).map_err(Refusal::Clap),
         "test" => test::Args::from_arg_matches(matches).map(Verb::Test).map_err(Refusal::Clap),
         "completions" => {
             completions::Args::from_arg_matches(matches).map(Verb::Completions).map_err(Refusal::Clap)

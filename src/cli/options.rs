@@ -57,7 +57,7 @@ pub struct Options {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "System")]
 struct System {
-    /// Release to build, by codename or version [default: the newest one with long support]
+    /// Release to build, by codename or version [default: the newest stable or long-term one]
     #[arg(long, value_name = "SUITE", value_parser = NonEmptyStringValueParser::new())]
     suite: Option<String>,
     /// Architecture by Debian's name, such as amd64 [default: this host's]
@@ -108,7 +108,7 @@ struct UserOptions {
     name: Option<String>,
     /// Password of the first user, in clear or as a crypt(5) hash [default: the user's name]. Other
     /// users of this host can see it while rvmb runs; with --pass-file they cannot
-    #[arg(long, value_name = "PASSWORD", conflicts_with = "pass_file", hide_env_values = true)]
+    #[arg(long, value_name = "PASSWORD", conflicts_with = "pass_file")]
     pass: Option<Secret>,
     /// File whose first line is the password of the first user; - reads standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -57,7 +57,7 @@ impl Known {
 ///
 /// `count` says how many words a command line has that starts with a given one: 2 for a hypervisor, 3
 /// for `plan`, none for a verb that is none of these. A command line with an option that is not known
-/// in front, or with too few words, stays as it is: clap says what is wrong with it.
+/// in front stays as it is: clap says what is wrong with it.
 pub fn words_first(
     arguments: Vec<OsString>,
     known: &Known,
@@ -68,7 +68,12 @@ pub fn words_first(
     let mut wanted = usize::MAX;
     let mut rest = arguments.iter();
     while words.len() < wanted {
-        let Some(argument) = rest.next() else { return arguments };
+        let Some(argument) = rest.next() else {
+            // Without the options clap sees the help that is asked for, or else shows the one that lists
+            // the words that may follow.
+            let help = options.into_iter().find(|option| option == "-h" || option == "--help");
+            return if words.is_empty() { arguments } else { words.into_iter().chain(help).collect() };
+        };
         let text = argument.to_string_lossy();
         if text == "--" {
             return arguments;
@@ -117,6 +122,8 @@ mod tests {
             ("-m4 kvm -om 5 debian --mem=6", "kvm debian -m4 -om 5 --mem=6"),
             ("-o plan --mem=4 kvm -o debian", "plan kvm debian -o --mem=4 -o"),
             ("-h kvm debian", "kvm debian -h"),
+            ("-o kvm", "kvm"),
+            ("kvm --mem 4 --help", "kvm --help"),
         ];
         for (line, expected) in table {
             assert_eq!(ordered(line), expected, "{line}");

@@ -15,8 +15,10 @@ pub struct Args {
     /// Say everything: each program that is started, and its words
     #[arg(long, global = true, conflicts_with = "quiet")]
     debug: bool,
-    /// How to show progress, on standard error: auto is bars on a terminal and plain lines elsewhere
-    #[arg(long, global = true, value_name = "MODE", default_value = "auto")]
+    /// Progress on standard error: bars on a terminal and plain lines elsewhere (auto), or always
+    /// plain, json, or none
+    // The values stand in the help; a list with a line for each would spread out the whole help.
+    #[arg(long, global = true, value_name = "MODE", default_value = "auto", hide_possible_values = true)]
     progress: ui::ProgressMode,
 }
 

@@ -3,8 +3,9 @@
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::target::{self, Target};
-use crate::error::{Error, Result};
-use crate::ui::Ui;
+use crate::error::{Context, Error, Kind, Result};
+use crate::plan::Plan;
+use crate::ui::{self, Ui, Verbosity};
 
 /// Arguments of a plan.
 #[derive(Clone, Debug)]
@@ -47,4 +48,18 @@ impl Args {
 pub fn run(args: Args, ui: &Ui) -> Result<()> {
     let appliance = args.target.appliance()?;
     ui.print(&format!("{appliance:#?}\n"))
+}
+
+/// Prints a plan for people, or as JSON; with `--verbose` people see every package.
+///
+/// # Errors
+///
+/// [`Kind::Build`] where standard output cannot be written to.
+pub fn show(plan: &Plan, json: bool, ui: &Ui) -> Result<()> {
+    if json {
+        let text =
+            serde_json::to_string_pretty(plan).context(Kind::Build, || "writing the plan as JSON".into())?;
+        return ui.print(&(text + "\n"));
+    }
+    ui.print(&ui::plan::render(plan, ui.verbosity() >= Verbosity::Verbose, ui.result_style()))
 }

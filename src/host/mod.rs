@@ -3,6 +3,7 @@
 pub mod apt;
 pub mod identity;
 pub mod mounts;
+pub mod interrupt;
 pub mod run;
 pub mod seccomp;
 pub mod tools;

@@ -1,8 +1,8 @@
 //! What follows from a suite alone: flavours, packages by architecture, mirrors.
 
 use crate::error::{Error, Result};
+use crate::near;
 
-use super::near::did_you_mean;
 use super::{Suite, Tier};
 
 /// Where a release is fetched from unless somebody knows better.
@@ -81,7 +81,7 @@ impl Suite {
             format!("{title} has no kernel flavour `{flavour}`")
         };
         let mut error = Error::config(message);
-        if let Some(hint) = did_you_mean(flavour, known.iter().copied()) {
+        if let Some(hint) = near::question(flavour, known.iter().copied()) {
             error = error.hint(hint);
         }
         Err(error.hint(format!("The flavours for {architecture} are {}.", known.join(", "))))

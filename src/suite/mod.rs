@@ -8,7 +8,6 @@ mod built_in;
 mod choose;
 mod ext4;
 mod model;
-mod near;
 mod registry;
 mod validate;
 

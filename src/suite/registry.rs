@@ -9,8 +9,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::near;
 
-use super::near::did_you_mean;
 use super::{Suite, Tier, built_in, validate};
 
 /// Where the administrator's suite files lie, a directory per distribution.
@@ -106,7 +106,7 @@ impl Registry {
             return Ok(suite);
         }
         let mut error = Error::config(format!("there is no release `{name}` of {distro}"));
-        if let Some(hint) = did_you_mean(name, self.suites(distro).iter().flat_map(names)) {
+        if let Some(hint) = near::question(name, self.suites(distro).iter().flat_map(names)) {
             error = error.hint(hint);
         }
         let known: Vec<&str> = self.suites(distro).iter().map(|suite| suite.codename.as_str()).collect();
@@ -138,7 +138,7 @@ impl Registry {
             return Ok(());
         }
         let mut error = Error::config(format!("there is no distribution `{distro}`"));
-        if let Some(hint) = did_you_mean(distro, known.iter().copied()) {
+        if let Some(hint) = near::question(distro, known.iter().copied()) {
             error = error.hint(hint);
         }
         Err(error.hint(format!("The known distributions are {}.", known.join(", "))))

@@ -10,6 +10,7 @@ pub mod json;
 pub mod lines;
 pub mod log;
 pub mod plain;
+pub mod plan;
 pub mod style;
 pub mod table;
 mod ticker;
@@ -68,6 +69,8 @@ impl Default for Wishes {
 pub struct Surroundings {
     /// Whether standard error is a terminal.
     pub terminal: bool,
+    /// Whether standard output is a terminal.
+    pub results_on_terminal: bool,
     /// Whether the terminal can move its cursor: `TERM` is set and not `dumb`.
     pub cursor: bool,
     /// Whether `NO_COLOR` is set and not empty, see <https://no-color.org>.
@@ -80,13 +83,15 @@ impl Surroundings {
         let term = std::env::var_os("TERM").unwrap_or_default();
         Surroundings {
             terminal: io::stderr().is_terminal(),
+            results_on_terminal: io::stdout().is_terminal(),
             cursor: !term.is_empty() && term != "dumb",
             no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
         }
     }
 
-    fn colour(self) -> bool {
-        self.terminal && self.cursor && !self.no_color
+    /// The style of text that goes to a terminal, or not.
+    fn style(self, to_terminal: bool) -> Style {
+        Style::new(to_terminal && self.cursor && !self.no_color)
     }
 }
 
@@ -111,6 +116,7 @@ pub trait Reporter: Sink {
 pub struct Ui {
     verbosity: Verbosity,
     style: Style,
+    result_style: Style,
     json: bool,
     reporter: Arc<dyn Reporter>,
 }
@@ -118,7 +124,8 @@ pub struct Ui {
 impl Ui {
     /// Decides how to speak.
     pub fn new(wishes: Wishes, surroundings: Surroundings) -> Ui {
-        let style = Style::new(surroundings.colour());
+        let style = surroundings.style(surroundings.terminal);
+        let result_style = surroundings.style(surroundings.results_on_terminal);
         let messages = Messages { verbosity: wishes.verbosity, style };
         let stderr = || Box::new(io::stderr());
         let mode = progress(wishes, surroundings);
@@ -128,12 +135,17 @@ impl Ui {
             ProgressMode::Json => Arc::new(json::Json::new(stderr(), wishes.verbosity)),
             ProgressMode::None => Arc::new(lines::MessagesOnly::new(stderr(), messages)),
         };
-        Ui { verbosity: wishes.verbosity, style, json: mode == ProgressMode::Json, reporter }
+        Ui { verbosity: wishes.verbosity, style, result_style, json: mode == ProgressMode::Json, reporter }
     }
 
     /// How much is said.
     pub fn verbosity(&self) -> Verbosity {
         self.verbosity
+    }
+
+    /// Colours for results.
+    pub fn result_style(&self) -> Style {
+        self.result_style
     }
 
     /// Where the library's events go.
@@ -172,7 +184,8 @@ impl Ui {
     pub fn finish(&self, recorder: &table::Recorder) {
         self.reporter.end();
         if !self.json && self.verbosity > Verbosity::Quiet {
-            to_stderr(&table::render(&recorder.timings(), recorder.elapsed(), self.style));
+            let table = table::render(&recorder.timings(), recorder.elapsed(), self.style);
+            to_stderr(&format!("\n{table}"));
         }
     }
 
@@ -228,18 +241,21 @@ mod tests {
             (Json, Quiet, false, false, Json),
         ];
         for (wish, verbosity, terminal, cursor, expected) in table {
-            let surroundings = Surroundings { terminal, cursor, no_color: false };
+            let surroundings = Surroundings { terminal, results_on_terminal: false, cursor, no_color: false };
             assert_eq!(progress(Wishes { verbosity, progress: wish }, surroundings), expected);
         }
     }
 
     #[test]
     fn colour_needs_leave() {
-        let best = Surroundings { terminal: true, cursor: true, no_color: false };
-        assert!(best.colour());
-        assert!(!Surroundings { terminal: false, ..best }.colour());
-        assert!(!Surroundings { cursor: false, ..best }.colour());
-        assert!(!Surroundings { no_color: true, ..best }.colour());
+        let best = Surroundings { terminal: true, results_on_terminal: true, cursor: true, no_color: false };
+        let colour = |surroundings: Surroundings, to_terminal| {
+            surroundings.style(to_terminal).paint(style::Tone::Strong, "x") != "x"
+        };
+        assert!(colour(best, true));
+        assert!(!colour(best, false));
+        assert!(!colour(Surroundings { cursor: false, ..best }, true));
+        assert!(!colour(Surroundings { no_color: true, ..best }, true));
     }
 
     #[test]
