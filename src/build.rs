@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Sink, Step, Unit};
 use crate::host::apt::{self, Apt, Status};
+use crate::host::interrupt::OnCancel;
 use crate::host::mounts::View;
 use crate::host::run::Runner;
 use crate::host::tree::{self, Root};
@@ -28,16 +29,16 @@ pub struct Receipt {
     pub image: PathBuf,
 }
 
-/// Builds what was planned. `cancel` is given what ends the work early, to be called from any thread.
+/// Builds what was planned. `on_cancel` is given what ends the work early.
 pub fn build(
     planned: &Planned,
     partial: &Partial,
     runner: &Runner,
-    cancel: &dyn Fn(Box<dyn Fn() + Send + Sync>),
+    on_cancel: &dyn Fn(OnCancel),
 ) -> Result<Receipt> {
     let plan = &planned.plan;
     let timer = Arc::new(Timer { inner: Arc::clone(runner.sink()), timings: Mutex::default() });
-    let runner = &Runner::new(Arc::clone(&timer) as Arc<dyn Sink>);
+    let runner = &runner.speaking_to(Arc::clone(&timer) as Arc<dyn Sink>);
     let sink = timer.as_ref();
 
     event::step(sink, Step::Download, || download(plan, runner))?;
@@ -57,7 +58,7 @@ pub fn build(
         },
     };
     let mut worker = Worker::start(runner, &plan.host.privilege, &order)?;
-    cancel(Box::new(worker.canceller()));
+    on_cancel(Box::new(worker.canceller()));
     let Answer::Built { packages } = worker.wait(sink)? else {
         return Err(Error::build("the worker answered something else than was asked"));
     };
@@ -99,7 +100,9 @@ pub fn assemble(shop: &Workshop<'_>) -> Result<Vec<Package>> {
     let raw = scratch.join("disk.raw");
     let image = output.join(&plan.output.image);
 
-    event::step(sink, Step::Configure, || Ok((rootfs::configure(&site, secrets, tree.path())?, Outcome::Done)))?;
+    event::step(sink, Step::Configure, || {
+        Ok((rootfs::configure(&site, secrets, tree.path())?, Outcome::Done))
+    })?;
     event::step(sink, Step::Seal, || Ok((seal::seal(&site, tree.path())?, Outcome::Done)))?;
     let installed = packages::installed(plan, &Root::open(tree.path())?)?;
     event::step(sink, Step::Disk, || Ok((write_disk(&site, tree.path(), &raw)?, Outcome::Done)))?;
@@ -114,7 +117,8 @@ fn write_disk(site: &Site<'_>, tree: &Path, raw: &Path) -> Result<()> {
     let inside = site.view(tree).chroot().hook()?;
     let own_mounts = site.plan.disk.partitions.iter().filter_map(|partition| partition.mount.as_deref());
     let hidden = own_mounts.filter(|mount| *mount != "/");
-    let view = hidden.fold(View::new(tree), |view, mount| view.temporary(mount.trim_start_matches('/'), c"mode=0755"));
+    let view = hidden
+        .fold(View::new(tree), |view, mount| view.temporary(mount.trim_start_matches('/'), c"mode=0755"));
     let inputs = disk::Inputs {
         plan: site.plan,
         tree,
@@ -136,7 +140,9 @@ fn download(plan: &Plan, runner: &Runner) -> Result<((), Outcome)> {
         return Ok(((), Outcome::Cached));
     }
     let total: u64 = missing.iter().map(|package| package.size).sum();
-    let words = missing.iter().map(|package| format!("{}:{}={}", package.name, package.architecture, package.version));
+    let words = missing
+        .iter()
+        .map(|package| format!("{}:{}={}", package.name, package.architecture, package.version));
     Apt::open(&plan.archive.index)
         .command(runner, "apt-get")
         .args(["download", "--quiet", "-oAPT::Status-Fd=1"])
@@ -146,7 +152,13 @@ fn download(plan: &Plan, runner: &Runner) -> Result<((), Outcome)> {
             if let Some(Status::Download(percent)) = apt::parse_status(line) {
                 let done = total.saturating_mul(percent) / 100;
                 let detail = String::new();
-                runner.sink().emit(Event::Progress { step: Step::Download, done, total, unit: Unit::Bytes, detail });
+                runner.sink().emit(Event::Progress {
+                    step: Step::Download,
+                    done,
+                    total,
+                    unit: Unit::Bytes,
+                    detail,
+                });
             }
         })
         .map_err(|error| apt::explain(error).within("downloading packages"))?;
@@ -206,8 +218,11 @@ fn put_in_place(plan: &Plan, partial: &Path) -> Result<()> {
         return std::fs::rename(partial, destination).context(Kind::Delivery, context);
     }
     if !plan.output.overwrite {
-        return Err(Error::new(Kind::Delivery, format!("the destination {} appeared during the build", destination.display()))
-            .hint("Another build may have used the same name; choose one with --destdir."));
+        return Err(Error::new(
+            Kind::Delivery,
+            format!("the destination {} appeared during the build", destination.display()),
+        )
+        .hint("Another build may have used the same name; choose one with --destdir."));
     }
     // One step: at no time is there neither the old nor the new one.
     rustix::fs::renameat_with(
@@ -236,7 +251,8 @@ impl Timer {
 impl Sink for Timer {
     fn emit(&self, event: Event) {
         if let Event::Finished { step, outcome, milliseconds } = &event {
-            let timing = Timing { step: *step, milliseconds: *milliseconds, cached: *outcome == Outcome::Cached };
+            let timing =
+                Timing { step: *step, milliseconds: *milliseconds, cached: *outcome == Outcome::Cached };
             self.timings.lock().unwrap_or_else(PoisonError::into_inner).push(timing);
         }
         self.inner.emit(event);

@@ -2,12 +2,17 @@
 
 use std::process::ExitCode;
 
-use rvmb::cli::{self, Refusal};
+use rvmb::cli::{self, Invocation, Refusal, Verb};
 use rvmb::ui::{Surroundings, Ui, Wishes};
 
 fn main() -> ExitCode {
     let surroundings = Surroundings::of_process();
     let (ui, outcome) = match cli::parse(cli::target::arguments()) {
+        // Namespaces can only be made before the first thread, and drawing needs threads.
+        Ok(Invocation { verb: Verb::Worker(args), .. }) => {
+            let outcome = cli::worker::run(&args);
+            (Ui::new(Wishes::default(), surroundings), outcome)
+        }
         Ok(invocation) => {
             let ui = Ui::new(invocation.output.wishes(), surroundings);
             let outcome = cli::run(invocation.verb, &ui);

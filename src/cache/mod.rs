@@ -32,7 +32,8 @@ impl Cache {
             return cache.with_places();
         }
         let directory = match option {
-            Some(path) => std::path::absolute(path).context(Kind::Config, || format!("reading --cache-dir {}", path.display()))?,
+            Some(path) => std::path::absolute(path)
+                .context(Kind::Config, || format!("reading --cache-dir {}", path.display()))?,
             None => default_directory()?,
         };
         Cache { directory, temporary: None }.with_places()
@@ -100,14 +101,16 @@ fn default_directory() -> Result<PathBuf> {
         return Ok(cache.join("rvmb"));
     }
     absolute("HOME").map(|home| home.join(".cache/rvmb")).ok_or_else(|| {
-        Error::host("there is no HOME to keep a cache in").hint("Name a place with --cache-dir, or keep nothing with --no-cache.")
+        Error::host("there is no HOME to keep a cache in")
+            .hint("Name a place with --cache-dir, or keep nothing with --no-cache.")
     })
 }
 
 /// Holds a place for one process at a time; the lock goes with the process.
 pub fn lock(path: &Path) -> Result<File> {
     let context = || format!("locking {}", path.display());
-    let file = File::options().create(true).write(true).truncate(false).open(path).context(Kind::Host, context)?;
+    let file =
+        File::options().create(true).write(true).truncate(false).open(path).context(Kind::Host, context)?;
     file.lock().context(Kind::Host, context)?;
     Ok(file)
 }

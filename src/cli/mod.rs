@@ -13,6 +13,7 @@ pub mod plan;
 pub mod suites;
 pub mod target;
 pub mod test;
+pub mod worker;
 
 use std::ffi::OsString;
 
@@ -49,6 +50,8 @@ pub enum Verb {
     Test(test::Args),
     /// Print a completion script.
     Completions(completions::Args),
+    /// Be the keeper or the worker of another rvmb.
+    Worker(worker::Args),
 }
 
 /// A command line that was understood.
@@ -97,7 +100,7 @@ pub fn command() -> Command {
 }
 
 /// The verbs beside the hypervisors.
-const VERBS: &[&str] = &["plan", "suites", "test", "completions"];
+const VERBS: &[&str] = &["plan", "suites", "test", "completions", "worker"];
 
 /// Understands a command line; `arguments` are without the program's name.
 pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Refusal> {
@@ -120,6 +123,7 @@ fn verb(name: &str, matches: &ArgMatches) -> Result<Verb, Refusal> {
         "completions" => {
             completions::Args::from_arg_matches(matches).map(Verb::Completions).map_err(Refusal::Clap)
         }
+        "worker" => worker::Args::from_arg_matches(matches).map(Verb::Worker).map_err(Refusal::Clap),
         hypervisor => target::Target::from_matches(hypervisor, matches, VERBS)
             .map(|target| Verb::Build(build::Args { target }))
             .map_err(Refusal::Usage),
@@ -134,6 +138,7 @@ pub fn run(verb: Verb, ui: &Ui) -> Result<()> {
         Verb::Suites(args) => suites::run(&args, &mut ui.stdout()),
         Verb::Test(args) => test::run(&args, ui),
         Verb::Completions(args) => completions::run(&args, &mut ui.stdout()),
+        Verb::Worker(args) => worker::run(&args),
     }
 }
 

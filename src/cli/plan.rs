@@ -4,7 +4,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::target::{self, Target};
 use crate::error::{Context, Error, Kind, Result};
-use crate::plan::Plan;
+use crate::host::run::Runner;
+use crate::plan::{self, Plan};
 use crate::ui::{self, Ui, Verbosity};
 
 /// Arguments of a plan.
@@ -44,10 +45,11 @@ impl Args {
     }
 }
 
-/// Understands what the user wants.
+/// Plans, and says what.
 pub fn run(args: Args, ui: &Ui) -> Result<()> {
     let appliance = args.target.appliance()?;
-    ui.print(&format!("{appliance:#?}\n"))
+    let planned = plan::make(&appliance, &Runner::new(ui.sink()))?;
+    show(&planned.plan, args.json, ui)
 }
 
 /// Prints a plan for people, or as JSON; with `--verbose` people see every package.

@@ -137,7 +137,8 @@ fn parse_options(dump: &str) -> Vec<String> {
             !value.is_empty()
                 && TAKEN_OVER.iter().any(|wanted| {
                     name.eq_ignore_ascii_case(wanted)
-                        || (wanted.ends_with("Proxy") && name.to_lowercase().starts_with(&format!("{}::", wanted.to_lowercase())))
+                        || (wanted.ends_with("Proxy")
+                            && name.to_lowercase().starts_with(&format!("{}::", wanted.to_lowercase())))
                 })
         })
     };
@@ -160,7 +161,10 @@ pub struct HostSource {
 /// What the host's own apt sources name.
 pub fn host_sources(runner: &Runner) -> Result<Vec<HostSource>> {
     let format = "$(REPO_URI)\t$(RELEASE)\t$(ORIGIN)\t$(LABEL)";
-    let text = runner.command("apt-get").args(["indextargets", "--format", format, "Created-By: Packages"]).output()?;
+    let text = runner
+        .command("apt-get")
+        .args(["indextargets", "--format", format, "Created-By: Packages"])
+        .output()?;
     Ok(parse_sources(&text))
 }
 
@@ -207,9 +211,13 @@ pub fn parse_status(line: &str) -> Option<Status> {
 /// Turns what apt says of a failed run into an error of its own kind, with the cure where one is known.
 pub fn explain(error: Error) -> Error {
     let said = error.tail_lines().join("\n");
-    let hint = if said.contains("NO_PUBKEY") || said.contains("Missing key") || said.contains("is not signed") {
+    let hint = if said.contains("NO_PUBKEY") || said.contains("Missing key") || said.contains("is not signed")
+    {
         "The keyring does not hold the key that signed this archive: name another with --keyring."
-    } else if said.contains("BADSIG") || said.contains("EXPKEYSIG") || said.contains("signatures were invalid") {
+    } else if said.contains("BADSIG")
+        || said.contains("EXPKEYSIG")
+        || said.contains("signatures were invalid")
+    {
         "The archive's signature is wrong: the mirror or a proxy on the way damaged or replaced it; try another --mirror."
     } else if said.contains("is expired") || said.contains("not valid yet") {
         "The mirror is behind, or this machine's clock is wrong: try another --mirror."

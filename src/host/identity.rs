@@ -107,7 +107,10 @@ mod tests {
 
     #[test]
     fn names_are_found_in_passwd() {
-        assert_eq!(user_name("root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/:\n", 1000).as_deref(), Some("bob"));
+        assert_eq!(
+            user_name("root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/:\n", 1000).as_deref(),
+            Some("bob")
+        );
         assert_eq!(user_name("broken\n", 7), None);
     }
 }

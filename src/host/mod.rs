@@ -2,9 +2,10 @@
 
 pub mod apt;
 pub mod identity;
-pub mod mounts;
 pub mod interrupt;
+pub mod mounts;
 pub mod run;
 pub mod seccomp;
+pub mod template;
 pub mod tools;
 pub mod tree;

@@ -29,7 +29,9 @@ pub fn mount_proc() -> Result<()> {
 
 /// Makes at `directory` a /dev for trees: a few nodes of the host, and pseudo terminals of its own.
 pub fn make_devices(directory: &Path) -> Result<()> {
-    let at = |error: std::io::Error| Error::host(format!("making device nodes in {}", directory.display())).because(&error);
+    let at = |error: std::io::Error| {
+        Error::host(format!("making device nodes in {}", directory.display())).because(&error)
+    };
     std::fs::create_dir_all(directory).map_err(at)?;
     rustix::mount::mount("dev", directory, "tmpfs", MountFlags::NOSUID, Some(c"mode=0755,size=4m"))
         .map_err(|error| at(error.into()))?;
@@ -148,7 +150,10 @@ impl View {
     /// The tree has /proc, the device nodes at `devices`, and empty, temporary /run and /tmp.
     #[must_use]
     pub fn with_system(self, devices: &Path) -> View {
-        self.bind(Path::new("/proc"), "proc").bind(devices, "dev").temporary("run", c"mode=0755").temporary("tmp", c"mode=1777")
+        self.bind(Path::new("/proc"), "proc")
+            .bind(devices, "dev")
+            .temporary("run", c"mode=0755")
+            .temporary("tmp", c"mode=1777")
     }
 
     /// The device nodes at `devices` appear in the tree, and nothing else.

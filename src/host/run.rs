@@ -8,14 +8,17 @@
 //! [`Command::run`] and [`Command::output`] are for tools that finish soon (duct underneath);
 //! [`Command::stream`] hands over line by line what bootstrap tools and apt say (std::process).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
+use rustix::process::{Pid, Signal};
+
+use super::interrupt::OnCancel;
 use super::tools;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Sink};
@@ -34,6 +37,14 @@ pub type BeforeExec = Arc<dyn Fn() -> std::io::Result<()> + Send + Sync>;
 pub struct Runner {
     sink: Arc<dyn Sink>,
     environment: BTreeMap<OsString, OsString>,
+    running: Arc<Mutex<Running>>,
+}
+
+/// The programs that run now, so that they can be ended when the user wants to stop.
+#[derive(Default)]
+struct Running {
+    cancelled: bool,
+    pids: BTreeSet<u32>,
 }
 
 impl Runner {
@@ -46,7 +57,7 @@ impl Runner {
             ("DEBIAN_FRONTEND", "noninteractive"),
         ];
         let environment = fixed.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Runner { sink, environment }
+        Runner { sink, environment, running: Arc::default() }
     }
 
     /// The same runner with one more variable for every program.
@@ -54,6 +65,25 @@ impl Runner {
     pub fn with_env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.insert(name.into(), value.into());
         self
+    }
+
+    /// The same runner, speaking to another sink.
+    #[must_use]
+    pub fn speaking_to(&self, sink: Arc<dyn Sink>) -> Runner {
+        Runner { sink, ..self.clone() }
+    }
+
+    /// What ends the programs that run, and lets no other start.
+    pub fn canceller(&self) -> OnCancel {
+        let running = Arc::clone(&self.running);
+        Box::new(move || {
+            let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.cancelled = true;
+            for pid in running.pids.iter().filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?)) {
+                // One that has just ended needs no signal.
+                let _ = rustix::process::kill_process(pid, Signal::TERM);
+            }
+        })
     }
 
     /// Where programs' words and the caller's own events go.
@@ -71,6 +101,7 @@ impl Runner {
             input: Vec::new(),
             before_exec: None,
             sink: Arc::clone(&self.sink),
+            running: Arc::clone(&self.running),
         }
     }
 }
@@ -84,6 +115,7 @@ pub struct Command {
     input: Vec<u8>,
     before_exec: Option<BeforeExec>,
     sink: Arc<dyn Sink>,
+    running: Arc<Mutex<Running>>,
 }
 
 /// What a program that was allowed to fail left behind.
@@ -169,13 +201,15 @@ impl Command {
             expression = expression.dir(directory);
         }
         let hook = self.before_exec.clone();
-        let output = expression
+        let handle = expression
             .before_spawn(move |command| {
                 prepare(command, hook.clone());
                 Ok(())
             })
-            .run()
+            .start()
             .map_err(|error| not_started(&self.program, &error))?;
+        let _noted = Noted::new(&self.running, handle.pids())?;
+        let output = handle.wait().map_err(|error| not_started(&self.program, &error))?;
         let outcome = Outcome {
             status: output.status,
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -196,6 +230,7 @@ impl Command {
         prepare(&mut command, self.before_exec.clone());
         let mut child = command.spawn().map_err(|error| not_started(&self.program, &error))?;
 
+        let _noted = Noted::new(&self.running, vec![child.id()])?;
         let (sender, lines) = mpsc::channel();
         let mut tail = VecDeque::with_capacity(TAIL_LINES);
         std::thread::scope(|scope| {
@@ -263,13 +298,40 @@ impl Command {
     }
 }
 
+/// Notes programs as running for as long as it lives.
+struct Noted<'a> {
+    running: &'a Mutex<Running>,
+    pids: Vec<u32>,
+}
+
+impl<'a> Noted<'a> {
+    fn new(running: &'a Mutex<Running>, pids: Vec<u32>) -> Result<Noted<'a>> {
+        let mut table = running.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.cancelled {
+            // The parent-death signal ends what was just started.
+            return Err(Error::new(Kind::Interrupted, "interrupted"));
+        }
+        table.pids.extend(&pids);
+        Ok(Noted { running, pids })
+    }
+}
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        let mut table = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        for pid in &self.pids {
+            table.pids.remove(pid);
+        }
+    }
+}
+
 /// Sets up what every child has in common.
 #[expect(unsafe_code, reason = "the hook between fork and exec")]
 fn prepare(command: &mut std::process::Command, hook: Option<BeforeExec>) {
     // SAFETY: the closure makes system calls only; hooks promise the same.
     unsafe {
         command.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             match &hook {
                 Some(hook) => hook(),
                 None => Ok(()),

@@ -46,8 +46,15 @@ struct FileEntry {
 }
 
 /// Writes manifest.json, packages.txt and SHA256SUMS into `directory`, over the files in `names`.
-pub fn write(directory: &Path, plan: &Plan, packages: &[Package], names: &[String], timings: &[Timing]) -> Result<()> {
-    let list: String = packages.iter().map(|package| format!("{} {}\n", package.name, package.version)).collect();
+pub fn write(
+    directory: &Path,
+    plan: &Plan,
+    packages: &[Package],
+    names: &[String],
+    timings: &[Timing],
+) -> Result<()> {
+    let list: String =
+        packages.iter().map(|package| format!("{} {}\n", package.name, package.version)).collect();
     save(directory, "packages.txt", list.as_bytes())?;
     let mut files = Vec::new();
     for name in names.iter().map(String::as_str).chain(["packages.txt"]) {
@@ -55,7 +62,8 @@ pub fn write(directory: &Path, plan: &Plan, packages: &[Package], names: &[Strin
     }
     let generator = concat!("rvmb ", env!("CARGO_PKG_VERSION"));
     let manifest = Manifest { format: 1, generator, plan, packages, files, timings };
-    let mut text = serde_json::to_vec_pretty(&manifest).context(Kind::Build, || "writing the manifest".into())?;
+    let mut text =
+        serde_json::to_vec_pretty(&manifest).context(Kind::Build, || "writing the manifest".into())?;
     text.push(b'\n');
     save(directory, MANIFEST, &text)?;
     let mut sums: Vec<FileEntry> = manifest.files;

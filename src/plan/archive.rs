@@ -23,7 +23,12 @@ pub(super) struct Mirrors {
 
 /// Chooses mirrors: the user's, then those of the host's own apt sources, then the suite file's. A
 /// release that has ended is looked for where ended releases are kept.
-pub(super) fn choose_mirrors(appliance: &Appliance, suite: &Suite, architecture: &str, host: &[HostSource]) -> Mirrors {
+pub(super) fn choose_mirrors(
+    appliance: &Appliance,
+    suite: &Suite,
+    architecture: &str,
+    host: &[HostSource],
+) -> Mirrors {
     let given = |address: &String| address.trim_end_matches('/').to_owned();
     let file = suite.mirrors(architecture);
     // The host's mirror is taken for what is still there, and for the architectures that live there.
@@ -60,7 +65,9 @@ fn is_of(source: &HostSource, distro: &str) -> bool {
 }
 
 fn is_security(source: &HostSource) -> bool {
-    source.label.ends_with("-Security") || source.uri.ends_with("-security") || source.release.ends_with("-security")
+    source.label.ends_with("-Security")
+        || source.uri.ends_with("-security")
+        || source.release.ends_with("-security")
 }
 
 /// The suites at the mirrors, digests still empty.
@@ -123,11 +130,14 @@ impl Index {
                     tail.push(line.to_owned());
                 }
             })
-            .map_err(|error| apt::explain(error).within(format!("reading the archive at {}", addresses(request.sources))))?;
+            .map_err(|error| {
+                apt::explain(error).within(format!("reading the archive at {}", addresses(request.sources)))
+            })?;
         let mut sources = request.sources.to_vec();
         for source in &mut sources {
             let path = apt.lists().join(format!("{}_InRelease", list_name(&source.uri, &source.suite)));
-            let content = std::fs::read(&path).context(Kind::Build, || format!("reading {}", path.display()))?;
+            let content =
+                std::fs::read(&path).context(Kind::Build, || format!("reading {}", path.display()))?;
             source.digest = hex(Sha256::digest(content).as_slice());
         }
         Ok(Index { directory, apt, sources })
@@ -138,7 +148,8 @@ impl Index {
         let mut newest = 0;
         for source in &self.sources {
             let path = self.apt.lists().join(format!("{}_InRelease", list_name(&source.uri, &source.suite)));
-            let text = std::fs::read_to_string(&path).context(Kind::Build, || format!("reading {}", path.display()))?;
+            let text = std::fs::read_to_string(&path)
+                .context(Kind::Build, || format!("reading {}", path.display()))?;
             newest = newest.max(release_date(&text).unwrap_or(0));
         }
         Ok(newest)
@@ -178,8 +189,10 @@ fn addresses(sources: &[Source]) -> String {
 fn sources_list(request: &IndexRequest<'_>) -> Result<String> {
     let keyring = request.keyring.display().to_string();
     if keyring.contains([' ', '\t', ']', ',']) {
-        return Err(Error::config(format!("the keyring {keyring} has a character in its name that apt cannot read"))
-            .hint("Copy it to a path without spaces, commas and brackets."));
+        return Err(Error::config(format!(
+            "the keyring {keyring} has a character in its name that apt cannot read"
+        ))
+        .hint("Copy it to a path without spaces, commas and brackets."));
     }
     let mut list = String::new();
     for source in request.sources {
@@ -206,8 +219,8 @@ pub(super) fn list_name(uri: &str, suite: &str) -> String {
     for character in format!("{}/dists/{suite}", address.trim_end_matches('/')).chars() {
         match character {
             '/' => name.push('_'),
-            '\\' | '|' | '{' | '}' | '[' | ']' | '<' | '>' | '"' | '^' | '~' | '_' | '=' | '!' | '@' | '#' | '$'
-            | '%' | '&' | '*' => name += &format!("%{:02x}", u32::from(character)),
+            '\\' | '|' | '{' | '}' | '[' | ']' | '<' | '>' | '"' | '^' | '~' | '_' | '=' | '!' | '@'
+            | '#' | '$' | '%' | '&' | '*' => name += &format!("%{:02x}", u32::from(character)),
             other => name.push(other),
         }
     }
@@ -235,19 +248,28 @@ mod tests {
             host("http://m.example/debian", "trixie", "Debian", "Debian"),
         ];
         assert_eq!(host_mirror(&sources, "debian").as_deref(), Some("http://m.example/debian"));
-        assert_eq!(host_security_mirror(&sources, "debian").as_deref(), Some("http://m.example/debian-security"));
+        assert_eq!(
+            host_security_mirror(&sources, "debian").as_deref(),
+            Some("http://m.example/debian-security")
+        );
         assert_eq!(host_mirror(&sources, "ubuntu"), None);
     }
 
     #[test]
     fn lists_are_named_as_apt_names_them() {
         assert_eq!(list_name("http://m.example/debian", "trixie"), "m.example_debian_dists_trixie");
-        assert_eq!(list_name("http://u:p@127.0.0.1:80/a_b/", "x/updates"), "127.0.0.1:80_a%5fb_dists_x_updates");
+        assert_eq!(
+            list_name("http://u:p@127.0.0.1:80/a_b/", "x/updates"),
+            "127.0.0.1:80_a%5fb_dists_x_updates"
+        );
     }
 
     #[test]
     fn the_date_of_a_release_is_read() {
-        assert_eq!(release_date("Origin: Debian\nDate: Sat, 06 Sep 2025 09:30:00 UTC\n"), Some(1_757_151_000));
+        assert_eq!(
+            release_date("Origin: Debian\nDate: Sat, 06 Sep 2025 09:30:00 UTC\n"),
+            Some(1_757_151_000)
+        );
         assert_eq!(release_date("Date: whenever\n"), None);
     }
 }

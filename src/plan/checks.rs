@@ -21,8 +21,9 @@ pub(super) fn hostname(name: &str) -> Result<()> {
     if fits {
         return Ok(());
     }
-    Err(Error::config(format!("`{name}` is not a host name"))
-        .hint("A host name has 1 to 63 letters, digits and hyphens; put what follows its first dot into --domain."))
+    Err(Error::config(format!("`{name}` is not a host name")).hint(
+        "A host name has 1 to 63 letters, digits and hyphens; put what follows its first dot into --domain.",
+    ))
 }
 
 /// A domain: labels with dots between them.
@@ -30,20 +31,24 @@ pub(super) fn domain(name: &str) -> Result<()> {
     if name.len() <= 253 && name.split('.').all(|label| hostname(label).is_ok()) {
         return Ok(());
     }
-    Err(Error::config(format!("`{name}` is not a domain")).hint("A domain is host names with dots between them, such as example.org."))
+    Err(Error::config(format!("`{name}` is not a domain"))
+        .hint("A domain is host names with dots between them, such as example.org."))
 }
 
 /// A log-in name that useradd of every release takes.
 pub(super) fn user_name(name: &str) -> Result<()> {
     let mut bytes = name.bytes();
     let starts = bytes.next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let fits = starts && name.len() <= 32 && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte));
+    let fits = starts
+        && name.len() <= 32
+        && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte));
     if !fits {
         return Err(Error::config(format!("`{name}` is not a user name"))
             .hint("A user name has at most 32 lower-case letters, digits, hyphens and underscores, and starts with a letter."));
     }
     if name == "root" {
-        return Err(Error::config("the first user cannot be root").hint("Give root a password with --rootpass, or a key with --ssh-key."));
+        return Err(Error::config("the first user cannot be root")
+            .hint("Give root a password with --rootpass, or a key with --ssh-key."));
     }
     Ok(())
 }
@@ -51,7 +56,9 @@ pub(super) fn user_name(name: &str) -> Result<()> {
 /// The GECOS field: what would break /etc/passwd is refused.
 pub(super) fn full_name(name: &str) -> Result<()> {
     if name.contains([':', ',']) || name.chars().any(char::is_control) {
-        return Err(Error::config(format!("`{name}` cannot be a full name: it has a colon, a comma or a control character")));
+        return Err(Error::config(format!(
+            "`{name}` cannot be a full name: it has a colon, a comma or a control character"
+        )));
     }
     Ok(())
 }
@@ -71,7 +78,8 @@ pub(super) fn locale(name: &str) -> Result<Option<&'static str>> {
 
 /// A time zone of the IANA database.
 pub(super) fn timezone(name: &str) -> Result<()> {
-    let known: BTreeSet<String> = jiff::tz::TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect();
+    let known: BTreeSet<String> =
+        jiff::tz::TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect();
     if known.contains(name) {
         return Ok(());
     }
@@ -82,7 +90,19 @@ pub(super) fn timezone(name: &str) -> Result<()> {
 
 /// Whether a zone's name is one that newer releases keep in a package of its own, such as US/Eastern.
 pub(super) fn is_legacy_zone(name: &str) -> bool {
-    let areas = ["Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific", "Etc"];
+    let areas = [
+        "Africa",
+        "America",
+        "Antarctica",
+        "Arctic",
+        "Asia",
+        "Atlantic",
+        "Australia",
+        "Europe",
+        "Indian",
+        "Pacific",
+        "Etc",
+    ];
     let area = name.split('/').next().unwrap_or_default();
     name != "UTC" && !(name.contains('/') && areas.contains(&area))
 }
@@ -93,7 +113,9 @@ pub(super) fn package(word: &str) -> Result<()> {
     let name = name.strip_suffix('-').unwrap_or(&name);
     // Debian Policy 5.6.1.
     let fits = name.len() >= 2
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
         && name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
         && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\'' && byte != b'"');
     if fits {
@@ -118,8 +140,11 @@ pub(super) fn mirror(option: &str, address: &str) -> Result<()> {
 pub(super) fn script(option: &str, path: &Path) -> Result<String> {
     let content = text_file(option, path)?;
     if !content.starts_with("#!") {
-        return Err(Error::config(format!("{option} {} does not start with an interpreter line", path.display()))
-            .hint("Put `#!/bin/sh` on its first line."));
+        return Err(Error::config(format!(
+            "{option} {} does not start with an interpreter line",
+            path.display()
+        ))
+        .hint("Put `#!/bin/sh` on its first line."));
     }
     Ok(content)
 }
@@ -135,7 +160,10 @@ pub(super) fn keys(option: &str, path: &Path) -> Result<Vec<String>> {
     let keys: Vec<String> = lines.map(str::to_owned).collect();
     let is_key = |line: &String| line.split_whitespace().any(|word| word.starts_with("AAAA"));
     match keys.iter().find(|line| !is_key(line)) {
-        Some(line) => Err(Error::config(format!("{option} {} has a line that is no public key: {line}", path.display()))),
+        Some(line) => Err(Error::config(format!(
+            "{option} {} has a line that is no public key: {line}",
+            path.display()
+        ))),
         None if keys.is_empty() => Err(Error::config(format!("{option} {} holds no key", path.display()))),
         None => Ok(keys),
     }
@@ -155,10 +183,16 @@ fn text_file(option: &str, path: &Path) -> Result<String> {
 }
 
 /// Adds up to three names that are near a wrong one.
-pub(super) fn with_near_matches<'a>(error: Error, wrong: &str, known: impl Iterator<Item = &'a str>) -> Error {
+pub(super) fn with_near_matches<'a>(
+    error: Error,
+    wrong: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> Error {
     let lower = wrong.to_lowercase();
-    let mut scored: Vec<(f64, &str)> =
-        known.map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name)).filter(|(score, _)| *score > 0.8).collect();
+    let mut scored: Vec<(f64, &str)> = known
+        .map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name))
+        .filter(|(score, _)| *score > 0.8)
+        .collect();
     scored.sort_by(|left, right| right.0.total_cmp(&left.0));
     let near: Vec<&str> = scored.into_iter().take(3).map(|(_, name)| name).collect();
     if near.is_empty() { error } else { error.hint(format!("Did you mean {}?", near.join(", "))) }
@@ -193,7 +227,9 @@ mod tests {
         assert!(timezone("UTC").is_ok());
         assert!(timezone("europe/berlin").unwrap_err().hints()[0].contains("Europe/Berlin"));
         assert!(timezone("../../etc/passwd").is_err());
-        assert!(is_legacy_zone("US/Eastern") && !is_legacy_zone("America/New_York") && !is_legacy_zone("UTC"));
+        assert!(
+            is_legacy_zone("US/Eastern") && !is_legacy_zone("America/New_York") && !is_legacy_zone("UTC")
+        );
     }
 
     #[test]

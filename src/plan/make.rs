@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::archive::{self, Index, IndexRequest, hex};
 use super::{
-    Archive, BootstrapTool, Guest, HostUse, Layer, Layers, Output, Package, Packages, Plan, Privilege, Script, Secrets,
-    Target, User, checks, passwords, resolve,
+    Archive, BootstrapTool, Guest, HostUse, Layer, Layers, Output, Package, Packages, Plan, Privilege,
+    Script, Secrets, Target, User, checks, passwords, resolve,
 };
 use crate::appliance::Appliance;
 use crate::cache::Cache;
@@ -53,7 +53,9 @@ pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
     let sink = runner.sink().as_ref();
     warn_about_age(request.suite, sink);
 
-    let index = event::step(sink, Step::Index, || Ok((fetch_index(appliance, &request, &host, runner)?, Outcome::Done)))?;
+    let index = event::step(sink, Step::Index, || {
+        Ok((fetch_index(appliance, &request, &host, runner)?, Outcome::Done))
+    })?;
     let resolved = event::step(sink, Step::Resolve, || {
         let (packages, kept) = resolve::resolve(runner, &index, &request.packages())?;
         Ok((packages, if kept { Outcome::Cached } else { Outcome::Done }))
@@ -103,7 +105,9 @@ impl<'a> Request<'a> {
         for component in &components {
             check(known_component(suite, component));
         }
-        for (option, address) in [("--mirror", &appliance.mirror), ("--security-mirror", &appliance.security_mirror)] {
+        for (option, address) in
+            [("--mirror", &appliance.mirror), ("--security-mirror", &appliance.security_mirror)]
+        {
             if let Some(address) = address {
                 check(checks::mirror(option, address));
             }
@@ -111,7 +115,9 @@ impl<'a> Request<'a> {
         for word in appliance.add_packages.iter().chain(&appliance.remove_packages) {
             check(checks::package(word));
         }
-        let variant = variant_pattern(appliance.variant.as_deref()).map_err(|error| check(Err(error))).unwrap_or_default();
+        let variant = variant_pattern(appliance.variant.as_deref())
+            .map_err(|error| check(Err(error)))
+            .unwrap_or_default();
         check(sizes(appliance));
         let guest = guest(appliance, suite, hypervisor, &mut problems);
         Error::all(problems)?;
@@ -139,7 +145,12 @@ impl<'a> Request<'a> {
     }
 
     fn packages(&self) -> resolve::Request<'_> {
-        resolve::Request { variant: self.variant, base: &self.base, added: &self.added, removed: &self.removed }
+        resolve::Request {
+            variant: self.variant,
+            base: &self.base,
+            added: &self.added,
+            removed: &self.removed,
+        }
     }
 }
 
@@ -185,8 +196,9 @@ fn variant_pattern(variant: Option<&str>) -> Result<&'static str> {
     match variant {
         None | Some("minbase") => Ok("?or(?essential,?priority(required))"),
         Some("important") => Ok("?or(?essential,?priority(required),?priority(important))"),
-        Some(other) => Err(Error::config(format!("there is no variant `{other}`"))
-            .hint("Variants: minbase (the default), important (what debootstrap installs without a variant).")),
+        Some(other) => Err(Error::config(format!("there is no variant `{other}`")).hint(
+            "Variants: minbase (the default), important (what debootstrap installs without a variant).",
+        )),
     }
 }
 
@@ -208,7 +220,8 @@ fn base_packages(suite: &Suite, flavour: &str, architecture: &str, guest: &Guest
     names.extend(suite.network.packages.iter().cloned());
     names.extend(suite.users.packages.iter().cloned());
     if checks::locale(&guest.locale)?.is_some() {
-        let language: String = guest.locale.chars().take_while(|character| !"_.@".contains(*character)).collect();
+        let language: String =
+            guest.locale.chars().take_while(|character| !"_.@".contains(*character)).collect();
         names.extend(suite.locale.packages.iter().map(|name| name.replace("{language}", &language)));
     }
     if checks::is_legacy_zone(&guest.timezone) && !suite.locale.legacy_zones.is_empty() {
@@ -219,7 +232,12 @@ fn base_packages(suite: &Suite, flavour: &str, architecture: &str, guest: &Guest
     Ok(names)
 }
 
-fn guest(appliance: &Appliance, suite: &Suite, hypervisor: &dyn Hypervisor, problems: &mut Vec<Error>) -> Guest {
+fn guest(
+    appliance: &Appliance,
+    suite: &Suite,
+    hypervisor: &dyn Hypervisor,
+    problems: &mut Vec<Error>,
+) -> Guest {
     let users = &appliance.users;
     let name = users.name.clone().unwrap_or_else(|| suite.distro.clone());
     let default_full_name = || {
@@ -367,7 +385,8 @@ fn choose_bootstrap(option: Option<&str>) -> Result<&'static str> {
 
 fn find_keyring(option: Option<&Path>, suite: &Suite) -> Result<PathBuf> {
     if let Some(path) = option {
-        let absolute = std::path::absolute(path).context(Kind::Config, || format!("reading --keyring {}", path.display()))?;
+        let absolute = std::path::absolute(path)
+            .context(Kind::Config, || format!("reading --keyring {}", path.display()))?;
         return match absolute.is_file() {
             true => Ok(absolute),
             false => Err(Error::config(format!("--keyring {} is not a file", path.display()))),
@@ -471,7 +490,8 @@ fn assemble(
         Some(epoch) => epoch,
         None => index.date()?,
     };
-    let debconf: Vec<String> = request.suite.bootstrap.debconf.iter().chain(&request.suite.boot.debconf).cloned().collect();
+    let debconf: Vec<String> =
+        request.suite.bootstrap.debconf.iter().chain(&request.suite.boot.debconf).cloned().collect();
     let layers = layers(&request, &host, &index, &debconf, epoch)?;
     let target = Target {
         hypervisor: request.hypervisor.name().to_owned(),
@@ -485,8 +505,21 @@ fn assemble(
     let keys: Vec<&str> = keys.into_iter().flatten().map(|layer| layer.key.as_str()).collect();
     let sizes = appliance.sizes;
     let sizes = [sizes.disk, sizes.root, sizes.swap, sizes.opt];
-    let identity = (RECIPE, keys, &request.guest, &target.format, &request.architecture, sizes, mirrors, &request.components, epoch);
-    let id = Uuid::new_v5(&NAMESPACE, &serde_json::to_vec(&identity).context(Kind::Build, || "naming the plan".into())?);
+    let identity = (
+        RECIPE,
+        keys,
+        &request.guest,
+        &target.format,
+        &request.architecture,
+        sizes,
+        mirrors,
+        &request.components,
+        epoch,
+    );
+    let id = Uuid::new_v5(
+        &NAMESPACE,
+        &serde_json::to_vec(&identity).context(Kind::Build, || "naming the plan".into())?,
+    );
 
     let disk = layout::plan(&layout::LayoutRequest {
         architecture: request.architecture.clone(),
@@ -556,13 +589,20 @@ fn source_date_epoch() -> Result<Option<i64>> {
 }
 
 /// Keys of the layers: everything that decides what is in them.
-fn layers(request: &Request<'_>, host: &Host, index: &Index, debconf: &[String], epoch: i64) -> Result<Layers> {
+fn layers(
+    request: &Request<'_>,
+    host: &Host,
+    index: &Index,
+    debconf: &[String],
+    epoch: i64,
+) -> Result<Layers> {
     let digest = |parts: BTreeMap<&str, String>| -> Result<String> {
         let text = serde_json::to_vec(&parts).context(Kind::Build, || "naming a layer".into())?;
         Ok(hex(&Sha256::digest(text)[..20]))
     };
     let suite = request.suite;
-    let releases: Vec<String> = index.sources.iter().map(|source| format!("{} {}", source.suite, source.digest)).collect();
+    let releases: Vec<String> =
+        index.sources.iter().map(|source| format!("{} {}", source.suite, source.digest)).collect();
     let base = digest(BTreeMap::from([
         ("recipe", RECIPE.to_string()),
         ("tool", format!("{} {}", host.bootstrap.name, host.bootstrap.version)),
@@ -576,7 +616,8 @@ fn layers(request: &Request<'_>, host: &Host, index: &Index, debconf: &[String],
         ("merged-usr", format!("{:?}", suite.bootstrap.merged_usr)),
         ("epoch", epoch.to_string()),
     ]))?;
-    let initramfs = digest(BTreeMap::from([("base", base.clone()), ("initramfs", format!("{:?}", suite.initramfs))]))?;
+    let initramfs =
+        digest(BTreeMap::from([("base", base.clone()), ("initramfs", format!("{:?}", suite.initramfs))]))?;
     let wanted = !request.added.is_empty() || !request.removed.is_empty();
     let packages = wanted
         .then(|| {
@@ -597,9 +638,13 @@ fn secrets(appliance: &Appliance, request: &Request<'_>, id: Uuid) -> Result<Sec
     let method = request.suite.users.hash;
     // vmbuilder's default password was the name of its default user; here it is the user's own name.
     let password = users.password.as_deref().unwrap_or(name);
-    let user_hash = (!password.is_empty()).then(|| passwords::hash(password, name, id, method)).transpose()?;
-    let root_hash =
-        users.root_password.as_deref().map(|password| passwords::hash(password, "root", id, method)).transpose()?;
+    let user_hash =
+        (!password.is_empty()).then(|| passwords::hash(password, name, id, method)).transpose()?;
+    let root_hash = users
+        .root_password
+        .as_deref()
+        .map(|password| passwords::hash(password, "root", id, method))
+        .transpose()?;
     Ok(Secrets { user_hash, root_hash })
 }
 

@@ -15,7 +15,8 @@ pub(super) fn hash(password: &str, user: &str, plan: Uuid, method: PasswordHash)
         return Ok(password.to_owned());
     }
     let salt = Sha256::digest(format!("rvmb salt {plan} {user}"));
-    let broken = |error: &dyn std::fmt::Display| Error::build(format!("hashing the password of {user}: {error}"));
+    let broken =
+        |error: &dyn std::fmt::Display| Error::build(format!("hashing the password of {user}: {error}"));
     match method {
         PasswordHash::Yescrypt => {
             use yescrypt::PasswordHasher;
@@ -35,7 +36,9 @@ pub(super) fn hash(password: &str, user: &str, plan: Uuid, method: PasswordHash)
 /// Whether a text is a hash of crypt(5) already: `$id$…$hash` of a method that today's releases know.
 fn is_hash(password: &str) -> bool {
     let known = ["$y$", "$6$", "$5$", "$2b$", "$7$"];
-    known.iter().any(|id| password.starts_with(id)) && password.matches('$').count() >= 3 && password.len() > 30
+    known.iter().any(|id| password.starts_with(id))
+        && password.matches('$').count() >= 3
+        && password.len() > 30
 }
 
 #[cfg(test)]

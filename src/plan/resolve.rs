@@ -10,7 +10,6 @@ use sha2::{Digest, Sha256};
 use super::Package;
 use super::archive::{Index, hex};
 use crate::error::{Context, Error, Kind, Result};
-use crate::host::apt;
 use crate::host::run::Runner;
 
 /// Longest line that is read from an index; dependency lists reach some 100 KiB.
@@ -174,7 +173,8 @@ fn fill_installed_sizes(index: &Index, packages: &mut [Package]) -> Result<()> {
 fn explain(stdout: &str, stderr: &str, index: &Index) -> Error {
     let missing = missing_packages(stderr);
     if missing.is_empty() {
-        let said = stdout.lines().skip_while(|line| !line.contains("unmet dependencies")).chain(stderr.lines());
+        let said =
+            stdout.lines().skip_while(|line| !line.contains("unmet dependencies")).chain(stderr.lines());
         let tail: Vec<String> = said.map(str::to_owned).collect();
         return Error::config("these packages cannot be installed together")
             .tail(tail)
@@ -237,7 +237,9 @@ mod tests {
 
     #[test]
     fn a_line_of_print_uris_is_read() {
-        let package = parse_uri("'http://m/pool/g/gawk_1%3a5.2_amd64.deb' gawk_1%3a5.2_amd64.deb 42 SHA256:ab").unwrap();
+        let package =
+            parse_uri("'http://m/pool/g/gawk_1%3a5.2_amd64.deb' gawk_1%3a5.2_amd64.deb 42 SHA256:ab")
+                .unwrap();
         assert_eq!((package.name.as_str(), package.version.as_str(), package.size), ("gawk", "1:5.2", 42));
         assert_eq!(package.file, "gawk_1%3a5.2_amd64.deb");
         for broken in ["'x'", "'x' a.deb 1", "'x' ../a_1_b.deb 1 SHA256:0", "'x' a_1_b.deb many SHA256:0"] {

@@ -41,7 +41,11 @@ fn with_mmdebstrap(site: &Site<'_>, root: &Path) -> Result<()> {
         .command("mmdebstrap")
         .args(["--verbose", "--mode=root", "--format=directory"])
         .args(["--skip=update", "--skip=essential/unlink", "--skip=cleanup/apt", "--skip=check/signed-by"])
-        .args(["--dpkgopt=force-unsafe-io", "--aptopt=APT::Sandbox::User \"root\"", "--aptopt=Acquire::Languages \"none\""])
+        .args([
+            "--dpkgopt=force-unsafe-io",
+            "--aptopt=APT::Sandbox::User \"root\"",
+            "--aptopt=Acquire::Languages \"none\"",
+        ])
         .arg(format!("--variant={variant}"))
         .arg(format!("--architectures={}", plan.architecture))
         .arg(format!("--include={}", plan.packages.base.join(",")))
@@ -78,12 +82,11 @@ fn after_essential(site: &Site<'_>) -> Result<String> {
     let answers = site.scratch.join("debconf");
     std::fs::write(&answers, site.plan.packages.debconf.join("\n") + "\n")
         .context(Kind::Build, || format!("writing {}", answers.display()))?;
-    let mut text = format!("chroot \"$1\" debconf-set-selections < {}\n", quote(&answers.display().to_string()));
+    let mut text =
+        format!("chroot \"$1\" debconf-set-selections < {}\n", quote(&answers.display().to_string()));
     for (path, content) in initramfs::settings(site.plan) {
-        text += &format!(
-            "mkdir -p \"$(dirname \"$1\"{path})\"\nprintf '%s' {} > \"$1\"{path}\n",
-            quote(content)
-        );
+        text +=
+            &format!("mkdir -p \"$(dirname \"$1\"{path})\"\nprintf '%s' {} > \"$1\"{path}\n", quote(content));
     }
     Ok(text)
 }
@@ -107,7 +110,11 @@ fn with_debootstrap(site: &Site<'_>, root: &Path) -> Result<()> {
         .arg(format!("--keyring={}", plan.archive.keyring.display()))
         .arg(format!("--components={}", plan.archive.components.join(",")))
         .arg(format!("--cache-dir={}", packages::store(site).display()))
-        .arg(if plan.suite.bootstrap.merged_usr == MergedUsr::Split { "--no-merged-usr" } else { "--merged-usr" });
+        .arg(if plan.suite.bootstrap.merged_usr == MergedUsr::Split {
+            "--no-merged-usr"
+        } else {
+            "--merged-usr"
+        });
     if plan.packages.variant.as_deref() != Some("important") {
         command = command.arg("--variant=minbase");
     }
@@ -136,11 +143,14 @@ fn with_debootstrap(site: &Site<'_>, root: &Path) -> Result<()> {
 
 /// Looks whether the tree is what the rest of the build relies on.
 fn check(site: &Site<'_>, root: &Root) -> Result<()> {
-    let merged = std::fs::symlink_metadata(root.path().join("bin")).is_ok_and(|metadata| metadata.is_symlink());
+    let merged =
+        std::fs::symlink_metadata(root.path().join("bin")).is_ok_and(|metadata| metadata.is_symlink());
     let wanted = site.plan.suite.bootstrap.merged_usr != MergedUsr::Split;
     if merged != wanted {
         let found = if merged { "merged" } else { "split" };
-        return Err(Error::build(format!("/usr of the new tree is {found}, which is not how the release has it")));
+        return Err(Error::build(format!(
+            "/usr of the new tree is {found}, which is not how the release has it"
+        )));
     }
     if initramfs::kernels(root)?.is_empty() {
         return Err(Error::build("no kernel is in /boot of the new tree"));

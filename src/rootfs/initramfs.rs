@@ -26,8 +26,12 @@ pub fn settings(plan: &Plan) -> &'static [(&'static str, &'static str)] {
     match plan.suite.initramfs.tool {
         // In a tree the root file system's type cannot be seen, and without it no fsck goes in. All
         // usual drivers go in, wherever the image boots next.
-        InitramfsTool::InitramfsTools => &[("/etc/initramfs-tools/conf.d/rvmb.conf", "MODULES=most\nFSTYPE=ext4\n")],
-        InitramfsTool::Dracut => &[("/etc/dracut.conf.d/10-rvmb.conf", "hostonly=\"no\"\nreproducible=\"yes\"\n")],
+        InitramfsTool::InitramfsTools => {
+            &[("/etc/initramfs-tools/conf.d/rvmb.conf", "MODULES=most\nFSTYPE=ext4\n")]
+        }
+        InitramfsTool::Dracut => {
+            &[("/etc/dracut.conf.d/10-rvmb.conf", "hostonly=\"no\"\nreproducible=\"yes\"\n")]
+        }
     }
 }
 
@@ -44,7 +48,8 @@ pub fn make(site: &Site<'_>, root: &Path) -> Result<()> {
         let image = format!("/boot/initrd.img-{version}");
         let command = match site.plan.suite.initramfs.tool {
             InitramfsTool::InitramfsTools => {
-                let verb = if tree.exists(&format!("/var/lib/initramfs-tools/{version}")) { "-u" } else { "-c" };
+                let verb =
+                    if tree.exists(&format!("/var/lib/initramfs-tools/{version}")) { "-u" } else { "-c" };
                 site.program(root, "update-initramfs")?.args([verb, "-k", &version])
             }
             InitramfsTool::Dracut => {
@@ -72,7 +77,9 @@ fn touches(line: &str) -> bool {
     match action {
         "trigproc" => package.starts_with("initramfs-tools:") || package.starts_with("dracut"),
         "install" | "upgrade" => {
-            ["linux-image-", "linux-modules-", "linux-binary-"].iter().any(|kernel| package.starts_with(kernel))
+            ["linux-image-", "linux-modules-", "linux-binary-"]
+                .iter()
+                .any(|kernel| package.starts_with(kernel))
                 || package.starts_with("initramfs-tools")
                 || package.starts_with("dracut")
         }

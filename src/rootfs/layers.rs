@@ -60,14 +60,16 @@ fn overlaid(site: &Site<'_>, growing: &Path) -> Result<Tree> {
             .as_ref()
             .map(|layer| shelf.layer(Step::Packages, layer, &[&base], |root| packages::install(site, root)))
             .transpose();
-        let boot = boot.join().unwrap_or_else(|_| Err(Error::build("making the initramfs: the thread panicked")));
+        let boot =
+            boot.join().unwrap_or_else(|_| Err(Error::build("making the initramfs: the thread panicked")));
         (boot, added)
     });
     // What the user's packages have to say comes first: it is the likelier of two failures.
     let added = added?;
     let boot = boot?;
 
-    let below: Vec<&Path> = [Some(&base), Some(&boot), added.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
+    let below: Vec<&Path> =
+        [Some(&base), Some(&boot), added.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
     let place = site.scratch.join("machine");
     let path = place.join("root");
     let overlay = Overlay::mount(&below, &place.join("upper"), &place.join("work"), &path)?;
@@ -115,7 +117,8 @@ impl Shelf<'_> {
                 return Ok((kept, Outcome::Cached));
             }
             let grown = self.grow(&layer.key, below, make)?;
-            std::fs::rename(&grown, &kept).context(Kind::Build, || format!("keeping the layer {}", kept.display()))?;
+            std::fs::rename(&grown, &kept)
+                .context(Kind::Build, || format!("keeping the layer {}", kept.display()))?;
             Ok((kept, Outcome::Done))
         })
     }
@@ -126,7 +129,8 @@ impl Shelf<'_> {
         let root = if below.is_empty() { upper.clone() } else { place.join("root") };
         let overlay = match below {
             [] => {
-                std::fs::create_dir_all(&upper).context(Kind::Build, || format!("creating {}", upper.display()))?;
+                std::fs::create_dir_all(&upper)
+                    .context(Kind::Build, || format!("creating {}", upper.display()))?;
                 None
             }
             below => Some(Overlay::mount(below, &upper, &place.join("work"), &root)?),

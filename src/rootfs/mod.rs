@@ -4,8 +4,8 @@
 //! What is expensive is in layers that are shared between machines and kept ([`layers`]); what is the
 //! machine's own is written on top of them, in seconds.
 
-pub mod bootstrap;
 mod boot_scripts;
+pub mod bootstrap;
 mod console;
 mod identity;
 pub mod initramfs;

@@ -49,7 +49,9 @@ pub(super) fn configure(site: &Site<'_>, root: &Root) -> Result<()> {
         NetworkStack::Ifupdown => return root.write("/etc/network/interfaces", 0o644, IFUPDOWN),
     }
     for service in ["systemd-networkd.service", "systemd-resolved.service"] {
-        if root.exists(&format!("/usr/lib/systemd/system/{service}")) || root.exists(&format!("/lib/systemd/system/{service}")) {
+        if root.exists(&format!("/usr/lib/systemd/system/{service}"))
+            || root.exists(&format!("/lib/systemd/system/{service}"))
+        {
             site.program(root.path(), "systemctl")?.args(["enable", service]).run()?;
         }
     }

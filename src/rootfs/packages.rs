@@ -86,14 +86,18 @@ fn apt_get(site: &Site<'_>, root: &Path, step: Step, words: &[String]) -> Result
 fn configure(site: &Site<'_>, root: &Path, archives: &Path) -> Result<Apt> {
     let plan = site.plan;
     let sources = plan.archive.index.join("etc/sources.list");
-    let sources = std::fs::read_to_string(&sources).context(Kind::Build, || format!("reading {}", sources.display()))?;
+    let sources = std::fs::read_to_string(&sources)
+        .context(Kind::Build, || format!("reading {}", sources.display()))?;
     let mut options = plan.archive.apt_options.clone();
     options.push(format!("Dir::State={}/var/lib/apt/", root.display()));
     options.push(format!("Dir::State::Lists={}/lists/", plan.archive.index.display()));
     // The part of apt's own cache that does not depend on what is installed.
     options.push(format!("Dir::Cache::srcpkgcache={}/cache/srcpkgcache.bin", plan.archive.index.display()));
     options.push("APT::Sandbox::User=root".to_owned());
-    let key = root.parent().and_then(Path::file_name).map_or("apt".into(), |name| format!("apt-{}", name.display()));
+    let key = root
+        .parent()
+        .and_then(Path::file_name)
+        .map_or("apt".into(), |name| format!("apt-{}", name.display()));
     Apt::configure(
         &site.scratch.join(key),
         &Settings {
@@ -109,11 +113,14 @@ fn configure(site: &Site<'_>, root: &Path, archives: &Path) -> Result<Apt> {
 
 /// What is installed in the tree, sorted by name.
 pub fn installed(plan: &Plan, root: &Root) -> Result<Vec<Package>> {
-    let text = root.read(STATUS, STATUS_LIMIT)?.ok_or_else(|| Error::build("the tree has no dpkg status file"))?;
+    let text =
+        root.read(STATUS, STATUS_LIMIT)?.ok_or_else(|| Error::build("the tree has no dpkg status file"))?;
     let mut packages: Vec<Package> = text.split("\n\n").filter_map(parse_stanza).collect();
     for package in &mut packages {
         let known = plan.packages.resolved.iter().find(|known| {
-            known.name == package.name && known.version == package.version && known.architecture == package.architecture
+            known.name == package.name
+                && known.version == package.version
+                && known.architecture == package.architecture
         });
         if let Some(known) = known {
             package.size = known.size;
@@ -128,7 +135,10 @@ pub fn installed(plan: &Plan, root: &Root) -> Result<Vec<Package>> {
 /// Reads a stanza of dpkg's status file; none for a package that is not installed.
 fn parse_stanza(stanza: &str) -> Option<Package> {
     let field = |name: &str| {
-        stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(|value| value.trim().to_owned())
+        stanza
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(|value| value.trim().to_owned())
     };
     if field("Status")? != "install ok installed" {
         return None;
@@ -138,7 +148,10 @@ fn parse_stanza(stanza: &str) -> Option<Package> {
         version: field("Version")?,
         architecture: field("Architecture")?,
         size: 0,
-        installed_size: field("Installed-Size").and_then(|size| size.parse::<u64>().ok()).unwrap_or(0).saturating_mul(1024),
+        installed_size: field("Installed-Size")
+            .and_then(|size| size.parse::<u64>().ok())
+            .unwrap_or(0)
+            .saturating_mul(1024),
         sha256: String::new(),
         file: String::new(),
     })

@@ -74,8 +74,8 @@ fn remove_logs(root: &Root, directory: &str) -> Result<()> {
     for name in root.list(directory)? {
         let path = format!("{directory}/{name}");
         let real = root.path().join(path.trim_start_matches('/'));
-        let metadata =
-            std::fs::symlink_metadata(&real).context(Kind::Build, || format!("reading {path} in the tree"))?;
+        let metadata = std::fs::symlink_metadata(&real)
+            .context(Kind::Build, || format!("reading {path} in the tree"))?;
         if metadata.is_dir() {
             remove_logs(root, &path)?;
         } else {
@@ -136,7 +136,12 @@ mod tests {
         for name in ["var/log/apt", "etc/ssh", "tmp/x", "var/cache/apt"] {
             std::fs::create_dir_all(directory.path().join(name)).unwrap();
         }
-        for name in ["var/log/apt/term.log", "etc/ssh/ssh_host_new_key", "etc/ssh/sshd_config", "var/cache/apt/pkgcache.bin"] {
+        for name in [
+            "var/log/apt/term.log",
+            "etc/ssh/ssh_host_new_key",
+            "etc/ssh/sshd_config",
+            "var/cache/apt/pkgcache.bin",
+        ] {
             std::fs::write(directory.path().join(name), "x").unwrap();
         }
         tidy(&Root::open(directory.path()).unwrap()).unwrap();

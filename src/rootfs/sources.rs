@@ -31,14 +31,17 @@ fn list(plan: &Plan) -> String {
 fn deb822(plan: &Plan, signed_by: &str) -> String {
     let mut stanzas: Vec<(&Source, Vec<&str>)> = Vec::new();
     for source in &plan.archive.sources {
-        let same = |(first, _): &&mut (&Source, Vec<&str>)| first.uri == source.uri && first.security == source.security;
+        let same = |(first, _): &&mut (&Source, Vec<&str>)| {
+            first.uri == source.uri && first.security == source.security
+        };
         match stanzas.iter_mut().find(same) {
             Some((_, suites)) => suites.push(&source.suite),
             None => stanzas.push((source, vec![&source.suite])),
         }
     }
     let render = |(source, suites): &(&Source, Vec<&str>)| {
-        let signed_by = if signed_by.is_empty() { String::new() } else { format!("Signed-By: {signed_by}\n") };
+        let signed_by =
+            if signed_by.is_empty() { String::new() } else { format!("Signed-By: {signed_by}\n") };
         format!(
             "Types: deb\nURIs: {}\nSuites: {}\nComponents: {}\n{signed_by}",
             source.uri,

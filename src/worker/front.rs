@@ -54,7 +54,7 @@ impl Worker {
     }
 
     /// What ends the work when it is called, from any thread: the keeper sees the end of its input.
-    pub fn canceller(&self) -> impl Fn() + Send + Sync + 'static {
+    pub fn canceller(&self) -> impl FnOnce() + Send + 'static {
         let orders = Arc::clone(&self.orders);
         move || drop(orders.lock().unwrap_or_else(PoisonError::into_inner).take())
     }
@@ -130,7 +130,9 @@ fn no_user_namespace(keeper: &mut Child) -> Error {
     // Its status tells nothing that the missing message does not.
     drop(keeper.wait());
     Error::host("this host's kernel does not let ordinary users make a user namespace")
-        .hint("Allow it with `sudo sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000`.")
+        .hint(
+            "Allow it with `sudo sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000`.",
+        )
         .hint("On Ubuntu 23.10 and later also `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`.")
         .hint("Or run rvmb as root.")
 }

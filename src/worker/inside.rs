@@ -33,7 +33,8 @@ fn work(task: Task, pipe: &Arc<Pipe>) -> Result<Answer> {
     match task {
         Task::Probe { directory } => Ok(Answer::Probed { overlay: can_overlay(&directory)? }),
         Task::Build { plan, secrets, scratch, layers, output } => {
-            let workshop = build::Workshop { plan: &plan, secrets: &secrets, scratch, layers, output, runner };
+            let workshop =
+                build::Workshop { plan: &plan, secrets: &secrets, scratch, layers, output, runner };
             Ok(Answer::Built { packages: build::assemble(&workshop)? })
         }
         Task::Remove { paths } => {

@@ -3,6 +3,7 @@
 //! It never has a second thread: a process with threads cannot unshare its user namespace, and one
 //! that unshared its PID namespace cannot make threads. It waits with poll(2) instead.
 
+use std::fs::File;
 use std::io::{BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -21,7 +22,7 @@ pub(super) const RELEASE: &str = "release";
 
 /// Runs the keeper to its end. Standard input and output lead to the front.
 pub fn run(user_namespace: bool) -> Result<()> {
-    let mut input = BufReader::new(unbuffered_stdin()?);
+    let mut input = BufReader::new(File::from(unbuffered_stdin()?));
     let mut output = std::io::stdout();
     if user_namespace {
         if let Err(error) = unshare(UnshareFlags::NEWUSER, "making a user namespace") {
@@ -47,13 +48,14 @@ pub fn run(user_namespace: bool) -> Result<()> {
 
 /// Starts the worker and waits for its end, or for the end of the front. True where the worker ended
 /// by itself.
-fn keep(order: &Order, input: &mut BufReader<OwnedFd>, output: &mut impl Write) -> Result<bool> {
+fn keep(order: &Order, input: &mut BufReader<File>, output: &mut impl Write) -> Result<bool> {
     unshare(
         UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS,
         "making the worker's namespaces",
     )?;
     let runner = Runner::new(std::sync::Arc::new(Silent));
-    let (mut worker, mut stdin) = runner.command("/proc/self/exe").args(["worker", "inside"]).spawn_bound()?;
+    let (mut worker, mut stdin) =
+        runner.command("/proc/self/exe").args(["worker", "inside"]).spawn_bound()?;
     send(&mut stdin, order)?;
     drop(stdin);
 
@@ -61,8 +63,10 @@ fn keep(order: &Order, input: &mut BufReader<OwnedFd>, output: &mut impl Write) 
     let pid = pid.ok_or_else(|| Error::build("the worker has no process id"))?;
     let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
         .context(Kind::Host, || "watching the worker".into())?;
-    let mut watched =
-        [PollFd::new(&pidfd, PollFlags::IN), PollFd::from_borrowed_fd(input.get_ref().as_fd(), PollFlags::IN)];
+    let mut watched = [
+        PollFd::new(&pidfd, PollFlags::IN),
+        PollFd::from_borrowed_fd(input.get_ref().as_fd(), PollFlags::empty()),
+    ];
     loop {
         match rustix::event::poll(&mut watched, None) {
             Ok(_) => break,
