@@ -67,6 +67,8 @@ pub enum Unit {
     Packages,
     /// Hundredths of the whole.
     Percent,
+    /// Seconds of the time that the step may take.
+    Seconds,
 }
 
 /// How a step ended.

@@ -17,7 +17,7 @@
 //! - [`event`], [`error`], [`units`], [`near`]: the ground that every room stands on.
 
 pub mod appliance;
-//BOOT pub mod boot;
+pub mod boot;
 pub mod build;
 pub mod cache;
 pub mod cli;

@@ -20,6 +20,8 @@ use std::ffi::OsString;
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 
 use crate::error::{Error, Result};
+use crate::host::interrupt::Interrupt;
+use crate::host::run::Runner;
 use crate::ui::Ui;
 
 const ABOUT: &str = "Turns one command into a Debian or Ubuntu machine image that boots.";
@@ -47,7 +49,7 @@ pub enum Verb {
     /// List releases.
     Suites(suites::SuitesArgs),
     /// Boot an image and check it.
-    Test(test::Args),
+    Test(test::Arguments),
     /// Print a completion script.
     Completions(completions::Args),
     /// Be the keeper or the worker of another rvmb.
@@ -91,11 +93,15 @@ pub fn command() -> Command {
                 .about("List the releases that can be built"),
         )
         .subcommand(
-            test::Args::augment_args(Command::new("test")).about("Boot an image and check it from inside"),
+            test::Arguments::augment_args(Command::new("test"))
+                .about("Boot an image and check it from inside"),
         )
         .subcommand(
             completions::Args::augment_args(Command::new("completions"))
                 .about("Print a completion script for a shell"),
+        )
+        .subcommand(
+            worker::Args::augment_args(Command::new("worker")).about("What rvmb starts by itself").hide(true),
         )
 }
 
@@ -119,7 +125,7 @@ fn verb(name: &str, matches: &ArgMatches) -> Result<Verb, Refusal> {
     match name {
         "plan" => plan::Args::from_matches(matches).map(Verb::Plan).map_err(Refusal::Usage),
         "suites" => suites::SuitesArgs::from_arg_matches(matches).map(Verb::Suites).map_err(Refusal::Clap),
-        "test" => test::Args::from_arg_matches(matches).map(Verb::Test).map_err(Refusal::Clap),
+        "test" => test::Arguments::from_arg_matches(matches).map(Verb::Test).map_err(Refusal::Clap),
         "completions" => {
             completions::Args::from_arg_matches(matches).map(Verb::Completions).map_err(Refusal::Clap)
         }
@@ -136,7 +142,10 @@ pub fn run(verb: Verb, ui: &Ui) -> Result<()> {
         Verb::Build(args) => build::run(args, ui),
         Verb::Plan(args) => plan::run(args, ui),
         Verb::Suites(args) => suites::run(&args, &mut ui.stdout()),
-        Verb::Test(args) => test::run(&args, ui),
+        Verb::Test(args) => {
+            let interrupt = Interrupt::install()?;
+            test::run(&args, interrupt.flag(), &Runner::new(ui.sink()))
+        }
         Verb::Completions(args) => completions::run(&args, &mut ui.stdout()),
         Verb::Worker(args) => worker::run(&args),
     }

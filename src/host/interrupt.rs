@@ -6,6 +6,7 @@
 //! takes the worker down with it.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -54,6 +55,14 @@ impl Interrupt {
         } else {
             state.on_cancel.push(action);
         }
+    }
+
+    /// A flag that is set when the user wants to stop, for loops that look at one.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        let flag = Arc::new(AtomicBool::new(false));
+        let set = Arc::clone(&flag);
+        self.on_cancel(Box::new(move || set.store(true, Ordering::Relaxed)));
+        flag
     }
 
     /// Whether the user wants to stop.

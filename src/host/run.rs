@@ -6,7 +6,8 @@
 //! it comes; when it fails, its last lines stand in the error.
 //!
 //! [`Command::run`] and [`Command::output`] are for tools that finish soon (duct underneath);
-//! [`Command::stream`] hands over line by line what bootstrap tools and apt say (std::process).
+//! [`Command::stream`] hands over line by line what bootstrap tools and apt say (std::process);
+//! [`Command::start`] leaves a program running in the background under a guard.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
@@ -15,6 +16,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
@@ -28,6 +31,9 @@ pub const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 
 /// How many of its last lines an error shows of a failed program.
 const TAIL_LINES: usize = 12;
+
+/// How often a program in the background is asked whether it still runs.
+const POLL: Duration = Duration::from_millis(20);
 
 /// What is done in the child between fork and exec: system calls only, no allocation.
 pub type BeforeExec = Arc<dyn Fn() -> std::io::Result<()> + Send + Sync>;
@@ -290,6 +296,23 @@ impl Command {
         command
     }
 
+    /// Starts it and leaves it running; it is killed when the [`Process`] is dropped.
+    ///
+    /// The kernel kills it when the calling thread ends, so the caller has to be the thread that
+    /// waits for it. Standard output is dropped; the last lines of standard error are kept.
+    pub fn start(self) -> Result<Process> {
+        self.say_command();
+        let mut command = self.plain();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        prepare(&mut command, self.before_exec.clone());
+        let mut child = command.spawn().map_err(|error| not_started(&self.program, &error))?;
+        let said = child.stderr.take().map(|stderr| {
+            let sink = Arc::clone(&self.sink);
+            std::thread::spawn(move || keep_tail(stderr, &*sink))
+        });
+        Ok(Process { program: self.program, child, said, status: None })
+    }
+
     /// The command as a shell would take it, for the log.
     fn say_command(&self) {
         let words = std::iter::once(&self.program).chain(&self.arguments);
@@ -323,6 +346,82 @@ impl Drop for Noted<'_> {
             table.pids.remove(pid);
         }
     }
+}
+
+/// A program that runs in the background. Dropping it kills the program and waits for its end.
+pub struct Process {
+    program: OsString,
+    child: Child,
+    said: Option<JoinHandle<VecDeque<String>>>,
+    status: Option<ExitStatus>,
+}
+
+impl Process {
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            self.status = self.child.try_wait().map_err(|error| {
+                Error::build(format!("waiting for {}", self.program.to_string_lossy())).because(&error)
+            })?;
+        }
+        Ok(self.status)
+    }
+
+    /// Waits for its end, at most for `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
+        let start = Instant::now();
+        loop {
+            let status = self.ended()?;
+            if status.is_some() || start.elapsed() >= limit {
+                return Ok(status);
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Stops it if it still runs, and returns the error that tells how it ended and what it said last.
+    pub fn into_failure(mut self) -> Error {
+        let status = self.stop();
+        let said = self.said.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        match status {
+            Ok(status) => failure(&self.program, status, said.into_iter()),
+            Err(error) => not_started(&self.program, &error),
+        }
+    }
+
+    fn stop(&mut self) -> std::io::Result<ExitStatus> {
+        if let Some(status) = self.status {
+            return Ok(status);
+        }
+        self.child.kill()?;
+        let status = self.child.wait()?;
+        self.status = Some(status);
+        Ok(status)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Nobody is left to take an error, and a program that has ended already is no error.
+        let _ = self.stop();
+    }
+}
+
+/// Reads a stream to its end, says its lines and keeps the last ones.
+fn keep_tail(stream: impl std::io::Read, sink: &dyn Sink) -> VecDeque<String> {
+    let mut tail = VecDeque::with_capacity(TAIL_LINES);
+    let mut reader = BufReader::new(stream);
+    let mut buffer = Vec::new();
+    while reader.read_until(b'\n', &mut buffer).is_ok_and(|count| count > 0) {
+        let line = String::from_utf8_lossy(&buffer).trim_end().to_owned();
+        sink.emit(Event::Debug { text: line.clone() });
+        if tail.len() == TAIL_LINES {
+            tail.pop_front();
+        }
+        tail.push_back(line);
+        buffer.clear();
+    }
+    tail
 }
 
 /// Sets up what every child has in common.
@@ -421,6 +520,31 @@ mod tests {
         runner().command("sh").args(["-c", script]).stream(|line| lines.push(line.to_owned())).unwrap();
         lines.sort();
         assert_eq!(lines, ["four", "one", "three", "two"]);
+    }
+
+    #[test]
+    fn a_program_in_the_background_is_waited_for() {
+        let mut process = runner().command("sh").args(["-c", "exit 7"]).start().unwrap();
+        let status = process.wait(Duration::from_secs(10)).unwrap().unwrap();
+        assert_eq!(status.code(), Some(7));
+
+        let mut process = runner().command("sh").args(["-c", "echo gone >&2; exit 1"]).start().unwrap();
+        process.wait(Duration::from_secs(10)).unwrap();
+        let error = process.into_failure();
+        assert_eq!(
+            (error.message(), error.tail_lines()),
+            ("sh failed with exit code 1", &["gone".to_owned()][..])
+        );
+    }
+
+    #[test]
+    fn a_program_in_the_background_dies_with_its_guard() {
+        let mut process = runner().command("sleep").arg("1000").start().unwrap();
+        let directory = PathBuf::from(format!("/proc/{}", process.child.id()));
+        assert_eq!(process.wait(Duration::ZERO).unwrap(), None);
+        assert!(directory.exists());
+        drop(process);
+        assert!(!directory.exists());
     }
 
     #[test]

@@ -150,6 +150,7 @@ fn look(unit: Option<Unit>) -> ProgressStyle {
             "{spinner} {prefix}{elapsed:>5}  {bar:24} {binary_bytes} of {binary_total_bytes}  {wide_msg}"
         }
         Some(Unit::Packages) => "{spinner} {prefix}{elapsed:>5}  {bar:24} {pos}/{len}  {wide_msg}",
+        Some(Unit::Seconds) => "{spinner} {prefix}{elapsed:>5}  at most {len} s  {wide_msg}",
         Some(Unit::Percent) => "{spinner} {prefix}{elapsed:>5}  {bar:24} {percent} %  {wide_msg}",
     };
     // The templates are constants, which a test reads.

@@ -1,0 +1,276 @@
+//! Which image is meant, in which format it is, and what its manifest promises of the guest.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::error::{Context, Error, Kind, Result};
+
+/// File name of the manifest in an output directory.
+const MANIFEST: &str = "manifest.json";
+/// Bytes of a manifest that are read at most; one with some thousand packages has a tenth of it.
+const LARGEST_MANIFEST: u64 = 16 << 20;
+/// Bytes of an image that tell its format.
+const HEADER: u64 = 128;
+
+/// An image and what is known of it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Subject {
+    /// The disk image.
+    pub(super) image: PathBuf,
+    /// Its format.
+    pub(super) format: Format,
+    /// What its manifest says; none for an image without one.
+    pub(super) promises: Option<Promises>,
+}
+
+/// What a manifest promises of the guest.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Promises {
+    /// The first user.
+    pub(super) user: Option<User>,
+    /// Packages that were asked for, in apt's words.
+    pub(super) packages: Vec<String>,
+}
+
+/// The first user.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(super) struct User {
+    /// Log-in name.
+    pub(super) name: String,
+    /// Whether the password is locked.
+    #[serde(default)]
+    pub(super) locked: bool,
+    /// Whether the password is the user's own name.
+    #[serde(default)]
+    pub(super) default_password: bool,
+}
+
+/// The part of a manifest that is used here; whatever else it has is passed over.
+#[derive(Deserialize)]
+struct Manifest {
+    plan: Plan,
+}
+
+#[derive(Deserialize)]
+struct Plan {
+    output: Output,
+    guest: Option<Guest>,
+    packages: Option<Packages>,
+}
+
+#[derive(Deserialize)]
+struct Output {
+    image: String,
+}
+
+#[derive(Deserialize)]
+struct Guest {
+    user: Option<User>,
+}
+
+#[derive(Deserialize)]
+struct Packages {
+    #[serde(default)]
+    added: Vec<String>,
+}
+
+/// Finds the image in `path`: an output directory of rvmb, or an image itself.
+pub(super) fn find(path: &Path) -> Result<Subject> {
+    let metadata = std::fs::metadata(path)
+        .context(Kind::Usage, || format!("looking for the image {}", path.display()))?;
+    let (image, promises) = if metadata.is_dir() {
+        let manifest = path.join(MANIFEST);
+        let (name, promises) = parse_manifest(&read_manifest(&manifest)?)
+            .map_err(|error| error.within(format!("reading {}", manifest.display())))?;
+        (path.join(name), Some(promises))
+    } else {
+        (path.to_owned(), None)
+    };
+    let format = detect(&image)?;
+    Ok(Subject { image, format, promises })
+}
+
+fn read_manifest(path: &Path) -> Result<String> {
+    let file = std::fs::File::open(path).map_err(|error| {
+        Error::usage(format!("opening {}", path.display()))
+            .because(&error)
+            .hint("Name an output directory of rvmb, which has a manifest.json, or a disk image.")
+    })?;
+    let mut text = String::new();
+    file.take(LARGEST_MANIFEST + 1)
+        .read_to_string(&mut text)
+        .context(Kind::Config, || format!("reading {}", path.display()))?;
+    if text.len() as u64 > LARGEST_MANIFEST {
+        return Err(Error::config(format!("{} is larger than {LARGEST_MANIFEST} bytes", path.display())));
+    }
+    Ok(text)
+}
+
+/// The image's file name and what is promised of the guest.
+fn parse_manifest(text: &str) -> Result<(String, Promises)> {
+    let manifest: Manifest =
+        serde_json::from_str(text).context(Kind::Config, || "the manifest is not understood".to_owned())?;
+    let image = manifest.plan.output.image;
+    if image.is_empty() || image.contains('/') || image == ".." || image == "." {
+        return Err(Error::config(format!("the manifest names `{image}`, which is not a file beside it")));
+    }
+    let user = manifest.plan.guest.and_then(|guest| guest.user);
+    let packages = manifest.plan.packages.map(|packages| packages.added).unwrap_or_default();
+    Ok((image, Promises { user, packages }))
+}
+
+/// Formats of a disk image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// The disk's bytes.
+    Raw,
+    /// QEMU's.
+    Qcow2,
+    /// VMware's.
+    Vmdk,
+    /// VirtualBox's.
+    Vdi,
+    /// Hyper-V's.
+    Vhdx,
+}
+
+impl Format {
+    /// qemu-img's name for it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Format::Raw => "raw",
+            Format::Qcow2 => "qcow2",
+            Format::Vmdk => "vmdk",
+            Format::Vdi => "vdi",
+            Format::Vhdx => "vhdx",
+        }
+    }
+}
+
+fn detect(image: &Path) -> Result<Format> {
+    let reading = || format!("reading {}", image.display());
+    let file = std::fs::File::open(image).context(Kind::Usage, || format!("opening {}", image.display()))?;
+    let mut header = Vec::new();
+    file.take(HEADER).read_to_end(&mut header).context(Kind::Usage, reading)?;
+    if header.is_empty() {
+        return Err(Error::usage(format!("{} is empty", image.display())));
+    }
+    // A guest writes to its raw disk whatever it likes, the header of another format, too: the name decides.
+    if image.extension().is_some_and(|extension| extension == "raw") {
+        return Ok(Format::Raw);
+    }
+    let format = parse_header(&header);
+    if format == Format::Qcow2 && leans_on_other_files(&header) {
+        return Err(Error::usage(format!("{} needs another file beside it", image.display()))
+            .hint("Make it whole with `qemu-img convert -O qcow2`, and name the result."));
+    }
+    Ok(format)
+}
+
+/// The format that an image's first bytes tell: qcow2 (QEMU, docs/interop/qcow2.txt), vmdk (Virtual Disk
+/// Format 5.0, sparse extent and descriptor), vdi (VirtualBox, VDICore.h), vhdx (MS-VHDX 2.2.1).
+fn parse_header(header: &[u8]) -> Format {
+    const VDI_SIGNATURE_AT: usize = 0x40;
+    const VDI_SIGNATURE: [u8; 4] = 0xbeda_107f_u32.to_le_bytes();
+    if header.starts_with(b"QFI\xfb") {
+        Format::Qcow2
+    } else if header.starts_with(b"KDMV") || header.starts_with(b"# Disk DescriptorFile") {
+        Format::Vmdk
+    } else if header.get(VDI_SIGNATURE_AT..).is_some_and(|bytes| bytes.starts_with(&VDI_SIGNATURE)) {
+        Format::Vdi
+    } else if header.starts_with(b"vhdxfile") {
+        Format::Vhdx
+    } else {
+        Format::Raw
+    }
+}
+
+/// Whether a qcow2 image names a backing file (offset at byte 8) or keeps its data outside (bit 2 of the
+/// incompatible features at byte 72, version 3). Such an image could make us read any file of this host.
+fn leans_on_other_files(header: &[u8]) -> bool {
+    const EXTERNAL_DATA: u64 = 1 << 2;
+    let u32_at = |at: usize| header.get(at..)?.first_chunk().copied().map(u32::from_be_bytes);
+    let u64_at = |at: usize| header.get(at..)?.first_chunk().copied().map(u64::from_be_bytes);
+    let backed = u64_at(8).is_some_and(|offset| offset != 0);
+    let version_3 = u32_at(4).is_some_and(|version| version >= 3);
+    let outside = version_3 && u64_at(72).is_some_and(|features| features & EXTERNAL_DATA != 0);
+    backed || outside
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_is_read_for_what_is_needed() {
+        let text = r#"{"version": 1, "plan": {"format": 1, "output": {"image": "vm-disk0.qcow2", "new": 1},
+            "guest": {"user": {"name": "bob", "locked": false, "default_password": true}, "firstboot": null},
+            "packages": {"added": ["nginx=1.2"], "base": []}}}"#;
+        let (image, promises) = parse_manifest(text).unwrap();
+        assert_eq!(image, "vm-disk0.qcow2");
+        let user = User { name: "bob".to_owned(), locked: false, default_password: true };
+        assert_eq!(promises, Promises { user: Some(user), packages: vec!["nginx=1.2".to_owned()] });
+
+        let (_, promises) = parse_manifest(r#"{"plan": {"output": {"image": "a"}}}"#).unwrap();
+        assert_eq!(promises, Promises { user: None, packages: Vec::new() });
+    }
+
+    #[test]
+    fn a_manifest_does_not_lead_elsewhere() {
+        for image in ["../etc/shadow", "/etc/shadow", "..", ""] {
+            let text = format!(r#"{{"plan": {{"output": {{"image": "{image}"}}}}}}"#);
+            assert_eq!(parse_manifest(&text).unwrap_err().kind(), Kind::Config, "{image}");
+        }
+        assert_eq!(parse_manifest("{}").unwrap_err().kind(), Kind::Config);
+        assert_eq!(parse_manifest("").unwrap_err().kind(), Kind::Config);
+    }
+
+    #[test]
+    fn formats_are_told_by_their_headers() {
+        let mut vdi = vec![b' '; 0x40];
+        vdi.extend(0xbeda_107f_u32.to_le_bytes());
+        let cases: [(&[u8], Format); 7] = [
+            (b"QFI\xfb\0\0\0\x03", Format::Qcow2),
+            (b"KDMV\x03", Format::Vmdk),
+            (b"# Disk DescriptorFile\n", Format::Vmdk),
+            (&vdi, Format::Vdi),
+            (b"vhdxfile", Format::Vhdx),
+            (b"\xeb\x63\x90", Format::Raw),
+            (b"Q", Format::Raw),
+        ];
+        for (header, format) in cases {
+            assert_eq!(parse_header(header), format);
+        }
+    }
+
+    #[test]
+    fn an_image_that_leans_on_others_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let image = directory.path().join("overlay.qcow2");
+        let mut header = b"QFI\xfb\0\0\0\x03".to_vec();
+        header.resize(104, 0);
+        std::fs::write(&image, &header).unwrap();
+        assert_eq!(find(&image).unwrap().format, Format::Qcow2);
+
+        header[79] = 4;
+        std::fs::write(&image, &header).unwrap();
+        assert_eq!(find(&image).unwrap_err().kind(), Kind::Usage);
+        header[79] = 0;
+        header[15] = 1;
+        std::fs::write(&image, &header).unwrap();
+        assert_eq!(find(&image).unwrap_err().kind(), Kind::Usage);
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(find(&directory.path().join("none")).unwrap_err().kind(), Kind::Usage);
+        let error = find(directory.path()).unwrap_err();
+        assert_eq!(error.hints().len(), 1);
+        let empty = directory.path().join("empty.raw");
+        std::fs::write(&empty, "").unwrap();
+        assert!(find(&empty).unwrap_err().message().ends_with("is empty"));
+    }
+}

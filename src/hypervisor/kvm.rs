@@ -1,0 +1,29 @@
+//! KVM: QEMU on the processor itself where that works, translation elsewhere.
+
+use super::launch::{self, Engine, LaunchFile};
+use super::{Hypervisor, qemu};
+use crate::plan::Plan;
+
+pub(super) struct Kvm;
+
+impl Hypervisor for Kvm {
+    fn name(&self) -> &'static str {
+        "kvm"
+    }
+
+    fn summary(&self) -> &'static str {
+        "QEMU with KVM"
+    }
+
+    fn disk_format(&self) -> &'static str {
+        qemu::DISK_FORMAT
+    }
+
+    fn kernel_options(&self) -> &'static str {
+        qemu::KERNEL_OPTIONS
+    }
+
+    fn launch_files(&self, plan: &Plan) -> Vec<LaunchFile> {
+        vec![launch::run_script(plan, Engine::KvmWhereItWorks)]
+    }
+}

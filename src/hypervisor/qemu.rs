@@ -1,0 +1,36 @@
+//! QEMU without KVM: translation always, so that an image behaves alike wherever it is started.
+
+use super::Hypervisor;
+use super::launch::{self, Engine, LaunchFile};
+use crate::plan::Plan;
+
+/// QEMU's own format: sparse, with snapshots.
+pub(super) const DISK_FORMAT: &str = "qcow2";
+
+/// Messages go to the screen and to the first serial port. The last one named is `/dev/console`, where
+/// systemd starts a login as well.
+pub(super) const KERNEL_OPTIONS: &str = "console=tty0 console=ttyS0,115200";
+
+pub(super) struct Qemu;
+
+impl Hypervisor for Qemu {
+    fn name(&self) -> &'static str {
+        "qemu"
+    }
+
+    fn summary(&self) -> &'static str {
+        "QEMU without KVM"
+    }
+
+    fn disk_format(&self) -> &'static str {
+        DISK_FORMAT
+    }
+
+    fn kernel_options(&self) -> &'static str {
+        KERNEL_OPTIONS
+    }
+
+    fn launch_files(&self, plan: &Plan) -> Vec<LaunchFile> {
+        vec![launch::run_script(plan, Engine::TranslationAlways)]
+    }
+}
