@@ -63,7 +63,8 @@ impl Login {
                 )
             };
         }
-        if fresh.iter().any(|line| line.contains("Login incorrect")) {
+        // The words of a refusal are in the guest's language; asking for a name again is not.
+        if self.state == State::Shell && asks_for_name(&console.partial()) {
             self.refused += 1;
             self.state = State::Name;
             if self.refused == 2 {
@@ -83,16 +84,16 @@ impl Login {
     fn act(&mut self, prompt: &str, now: Instant) -> Next {
         let quiet = self.acted.map_or(Duration::MAX, |acted| now.duration_since(acted));
         let typed = match self.state {
-            State::Name if prompt.ends_with("login:") => {
+            State::Name if asks_for_name(prompt) => {
                 self.state = State::Password;
                 format!("{}\n", self.user)
             }
-            State::Password if prompt.ends_with("assword:") => {
+            State::Password if asks_for_password(prompt) => {
                 self.state = State::Shell;
                 format!("{}\n", self.password)
             }
             // Still at the first prompt: the name was not read.
-            State::Password if quiet > AGAIN && prompt.ends_with("login:") => format!("{}\n", self.user),
+            State::Password if quiet > AGAIN && asks_for_name(prompt) => format!("{}\n", self.user),
             State::Shell if quiet > AGAIN || (quiet > SETTLE && prompt.ends_with(['$', '#', '%'])) => {
                 COMMAND.to_owned()
             }
@@ -106,6 +107,16 @@ impl Login {
         self.acted = Some(now);
         Next::Type(typed)
     }
+}
+
+/// getty asks in English, login(1) in the guest's language: `debian login:`, `debian Login:`.
+fn asks_for_name(prompt: &str) -> bool {
+    prompt.to_lowercase().ends_with("login:")
+}
+
+/// In any language: `Password:`, `Passwort:`.
+fn asks_for_password(prompt: &str) -> bool {
+    prompt.ends_with(':') && !asks_for_name(prompt)
 }
 
 #[cfg(test)]
@@ -160,7 +171,7 @@ mod tests {
         assert_eq!(scene.step(b"\r\nLogin incorrect\r\nvm login: ", 3), typed("bob\n"));
         assert_eq!(scene.step(b"bob\r\nPassword: ", 1), typed("secret\n"));
         let over = Next::Over(Outcome::Failed, "the password of bob was refused".to_owned());
-        assert_eq!(scene.step(b"\r\nLogin incorrect\r\n", 3), over);
+        assert_eq!(scene.step(b"\r\nLogin incorrect\r\nvm login: ", 3), over);
     }
 
     #[test]

@@ -279,6 +279,7 @@ mod tests {
                 mirror_origin: "host".into(),
                 apt_options: vec![],
                 index: "/var/cache/rvmb/index".into(),
+                archives: "/home/bob/.cache/rvmb/archives".into(),
             },
             packages: Packages {
                 base: vec!["linux-image-cloud-amd64".into()],
@@ -339,6 +340,7 @@ mod tests {
                 bootstrap: BootstrapTool { name: "mmdebstrap".into(), version: "1.3.5".into() },
                 scratch: "/var/tmp".into(),
                 cache: Some("/home/bob/.cache/rvmb".into()),
+                overlay: true,
             },
             output: Output {
                 directory: "/home/bob/debian-kvm".into(),
