@@ -18,6 +18,8 @@ pub struct Architecture {
     pub efi_suffix: &'static str,
     /// GRUB's name of its EFI platform, the directory under /usr/lib/grub.
     pub grub_efi: &'static str,
+    /// The package that has it.
+    pub grub_package: &'static str,
     /// Whether it may start from a BIOS.
     pub bios: bool,
 }
@@ -28,6 +30,7 @@ const ARCHITECTURES: &[Architecture] = &[
         root_type: uuid!("4f68bce3-e8cd-4db1-96e7-fbcaf984b709"),
         efi_suffix: "x64",
         grub_efi: "x86_64-efi",
+        grub_package: "grub-efi-amd64-bin",
         bios: true,
     },
     Architecture {
@@ -35,6 +38,7 @@ const ARCHITECTURES: &[Architecture] = &[
         root_type: uuid!("44479540-f297-41b2-9af7-d131d5f0458a"),
         efi_suffix: "ia32",
         grub_efi: "i386-efi",
+        grub_package: "grub-efi-ia32-bin",
         bios: true,
     },
     Architecture {
@@ -42,6 +46,7 @@ const ARCHITECTURES: &[Architecture] = &[
         root_type: uuid!("b921b045-1df0-41c3-af44-4c6f280d3fae"),
         efi_suffix: "aa64",
         grub_efi: "arm64-efi",
+        grub_package: "grub-efi-arm64-bin",
         bios: false,
     },
     Architecture {
@@ -49,6 +54,7 @@ const ARCHITECTURES: &[Architecture] = &[
         root_type: uuid!("69dad710-2ce4-4e3c-b16c-21a1d49abed3"),
         efi_suffix: "arm",
         grub_efi: "arm-efi",
+        grub_package: "grub-efi-arm-bin",
         bios: false,
     },
     Architecture {
@@ -56,6 +62,7 @@ const ARCHITECTURES: &[Architecture] = &[
         root_type: uuid!("72ec70a6-cf74-40e6-bd49-4bda08e8f224"),
         efi_suffix: "riscv64",
         grub_efi: "riscv64-efi",
+        grub_package: "grub-efi-riscv64-bin",
         bios: false,
     },
 ];

@@ -53,11 +53,6 @@ impl Guest {
         Ok(Some(content))
     }
 
-    /// Whether there is a directory at `path`.
-    pub(super) fn has_directory(&self, path: &str) -> bool {
-        self.resolve(path, OFlags::PATH | OFlags::DIRECTORY).is_ok()
-    }
-
     /// Names in a directory, sorted; none where there is no such directory. Names that are no UTF-8 are
     /// left out: nothing that is looked for here has one.
     pub(super) fn names(&self, path: &str) -> Result<Vec<String>> {
@@ -168,7 +163,6 @@ mod tests {
         guest.write("/usr/lib/grub/a", b"1").unwrap();
         assert_eq!(guest.names("/lib/grub").unwrap(), ["a", "b"]);
         assert_eq!(guest.read("/usr/lib/grub/b").unwrap().unwrap(), b"2");
-        assert!(guest.has_directory("/lib/grub") && !guest.has_directory("/lib/grub/a"));
         assert!(guest.names("/nowhere").unwrap().is_empty());
     }
 

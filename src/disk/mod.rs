@@ -3,7 +3,7 @@
 //! No loop device, no mount, no rights beyond the files' own. [`layout`] plans, without touching anything;
 //! [`write`] does what was planned:
 //!
-//! 1. [`bootloader`] writes GRUB's files into the tree and gathers what lies outside of it,
+//! 1. [`bootloader`] writes GRUB's files into the tree and gathers what lies outside of the root file system,
 //! 2. [`gpt`] writes the partition table into an empty file with holes,
 //! 3. each partition is filled: [`swap`], [`fat`], [`ext4`],
 //! 4. [`bootloader::bios`] writes what a BIOS starts.
@@ -53,6 +53,7 @@ pub struct Inputs<'a> {
 /// not fit, or where a file cannot be written.
 pub fn write(inputs: &Inputs<'_>, raw: &Path) -> Result<()> {
     let Inputs { plan, tree, .. } = inputs;
+    create_mount_points(plan, tree)?;
     let boot = bootloader::prepare(plan, tree, inputs.in_tree)?;
     let mut file = create(raw, plan.disk.size.bytes())?;
     gpt::write(&mut file, &plan.disk)?;
@@ -63,6 +64,13 @@ pub fn write(inputs: &Inputs<'_>, raw: &Path) -> Result<()> {
         bootloader::bios::embed(&file, images, &plan.disk)?;
     }
     Ok(())
+}
+
+/// The directories of the tree in which the guest mounts partitions, such as /boot/efi.
+fn create_mount_points(plan: &Plan, tree: &Path) -> Result<()> {
+    let guest = guest::Guest::open(tree)?;
+    let mounts = plan.disk.partitions.iter().filter_map(|partition| partition.mount.as_deref());
+    mounts.filter(|mount| *mount != "/").try_for_each(|mount| guest.create_directory(mount))
 }
 
 /// An empty file of `size` bytes that is all hole.
@@ -125,31 +133,4 @@ fn tree_of(inputs: &Inputs<'_>, partition: &Partition) -> Result<(PathBuf, Optio
 }
 
 #[cfg(test)]
-mod tests {
-    //! What the tests of this room share: other people's tools as judges.
-
-    use std::path::Path;
-    use std::sync::Arc;
-
-    use crate::event::Silent;
-    use crate::host::run::Runner;
-    use crate::host::tools;
-
-    /// What `program` says of `file`; none, with a word to the reader, where it is not installed.
-    pub(super) fn output_of(program: &str, arguments: &[&str], file: &Path) -> Option<String> {
-        if tools::find(program).is_none() {
-            println!("skipped the check with {program}: it is not installed");
-            return None;
-        }
-        let outcome =
-            Runner::new(Arc::new(Silent)).command(program).args(arguments).arg(file).outcome().unwrap();
-        let said = outcome.stdout + &outcome.stderr;
-        assert!(outcome.status.success(), "{program} found fault: {said}");
-        Some(said)
-    }
-
-    /// Lets `program` judge `file`: any exit code but 0 fails the test.
-    pub(super) fn check_with(program: &str, arguments: &[&str], file: &Path) {
-        output_of(program, arguments, file);
-    }
-}
+mod tests;

@@ -101,23 +101,23 @@ fn first_of(guest: &Guest, paths: &[String]) -> Result<Option<Vec<u8>>> {
 
 /// A GRUB without signature: the one that the package has, or one that the guest's grub-mkimage makes.
 fn unsigned(guest: &Guest, architecture: Architecture, boot: &Boot, in_tree: InTree<'_>) -> Result<Vec<u8>> {
-    let Architecture { efi_suffix: suffix, grub_efi: platform, .. } = architecture;
-    let modules = format!("/usr/lib/grub/{platform}");
-    if let Some(grub) = guest.read(&format!("{modules}/monolithic/grub{suffix}.efi"))? {
+    let Architecture { efi_suffix: suffix, grub_efi: platform, grub_package: package, .. } = architecture;
+    let directory = format!("/usr/lib/grub/{platform}");
+    if let Some(grub) = guest.read(&format!("{directory}/monolithic/grub{suffix}.efi"))? {
         return Ok(grub);
     }
-    if !guest.has_directory(&modules) {
-        let package =
-            platform.strip_suffix("-efi").map_or(platform, |cpu| if cpu == "x86_64" { "amd64" } else { cpu });
+    let there = guest.names(&directory)?;
+    if there.is_empty() {
         return Err(Error::build("the tree has no GRUB for UEFI")
-            .hint(format!("The package grub-efi-{package}-bin has to be installed in the machine.")));
+            .hint(format!("The package {package} has to be installed in the machine.")));
     }
     // Not under the name that grub-install gives it: the packages would take it for theirs.
     let path = format!("{DIRECTORY}/first.efi");
     in_tree("grub-mkimage")
-        .args(["--format", platform, "--directory", &modules, "--output", &path])
+        .args(["--format", platform, "--directory", &directory, "--output", &path])
         .args(["--prefix", &format!("/EFI/{}", boot.efi_directory)])
-        .args(MODULES)
+        // Releases and platforms differ in what they have beside the necessary.
+        .args(MODULES.iter().filter(|module| there.contains(&format!("{module}.mod"))))
         .run()
         .map_err(|error| error.within("making GRUB for UEFI"))?;
     let grub = guest.read(&path)?;

@@ -1,11 +1,12 @@
 //! Makes ext4 file systems out of trees, straight at a partition's place in the raw disk.
 //!
-//! `mke2fs -d` copies the tree; then one pass of our own over the inode tables ([`times`]) removes what it
-//! cannot be told to leave out: when the files were last read and changed on the building machine. Equal
-//! trees so give equal bytes, on whatever file system and in whatever order they were made.
+//! `mke2fs -d` copies the tree; what it cannot be told to leave out is removed afterwards: when the files
+//! were last read and changed on the building machine ([`times`]), and how much was written ([`writes`]).
+//! Equal trees so give equal bytes, on whatever file system and in whatever order they were made.
 
 mod superblock;
 mod times;
+mod writes;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,7 +14,8 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use self::superblock::{Superblock, Window};
+use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::{BeforeExec, Runner};
 use crate::suite::Ext4Set;
 use crate::units::KIB;
@@ -94,12 +96,17 @@ pub fn write(
         command = command.before_exec(hook);
     }
     command.run().map_err(|error| explain(error, system.label))?;
-    let doing = || format!("setting the times in the {} file system", system.label);
-    let file = File::options().read(true).write(true).open(raw);
-    let file = file.map_err(|error| Error::build(doing()).because(&error))?;
-    times::clamp(&file, system.offset, system.size, system.epoch)
-        .map(drop)
-        .map_err(|error| Error::build(doing()).because(&error))
+    let doing = || format!("removing the building machine's traces from the {} file system", system.label);
+    let file = File::options().read(true).write(true).open(raw).context(Kind::Build, doing)?;
+    settle(&file, system.offset, system.size, system.epoch).context(Kind::Build, doing)
+}
+
+/// Removes what depends on the building machine.
+fn settle(file: &File, offset: u64, size: u64, epoch: i64) -> std::io::Result<()> {
+    let window = Window { file, offset, size };
+    let superblock = Superblock::read(&window)?;
+    times::clamp(&window, &superblock, epoch)?;
+    writes::forget(&window, &superblock)
 }
 
 fn arguments(raw: &Path, system: &FileSystem<'_>, tree: &Path, prezeroed: bool) -> Vec<OsString> {

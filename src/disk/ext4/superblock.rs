@@ -8,13 +8,16 @@ use std::os::unix::fs::FileExt;
 /// Bytes of an inode: what mke2fs is told to use.
 pub(super) const INODE_SIZE: usize = 256;
 
-const SUPERBLOCK_OFFSET: u64 = 1024;
-const SUPERBLOCK_SIZE: usize = 1024;
+/// The first superblock lies behind room for a boot sector; its copies begin their groups.
+pub(super) const SUPERBLOCK_OFFSET: u64 = 1024;
+pub(super) const SUPERBLOCK_SIZE: usize = 1024;
 const MAGIC: u16 = 0xef53;
 
+const COMPAT_SPARSE_SUPER2: u32 = 0x200;
 const INCOMPAT_META_BG: u32 = 0x10;
 const INCOMPAT_64BIT: u32 = 0x80;
 const INCOMPAT_CSUM_SEED: u32 = 0x2000;
+const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
 const RO_COMPAT_GDT_CSUM: u32 = 0x10;
 const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
 
@@ -49,7 +52,7 @@ impl Window<'_> {
     }
 }
 
-/// What the superblock says, as far as inodes go.
+/// What the superblock says, as far as inodes and its own copies go.
 #[derive(Debug)]
 pub(super) struct Superblock {
     pub(super) block_size: u64,
@@ -61,6 +64,11 @@ pub(super) struct Superblock {
     counts_unused: bool,
     descriptor_size: usize,
     descriptors: u64,
+    first_block: u64,
+    blocks_per_group: u64,
+    /// Whether only some groups hold a copy of the superblock.
+    sparse: bool,
+    uuid: Vec<u8>,
 }
 
 /// The used part of a group's inode table.
@@ -95,6 +103,9 @@ impl Superblock {
         if incompat & INCOMPAT_META_BG != 0 {
             return Err(damaged("its group descriptors are scattered (meta_bg)"));
         }
+        if fields.u32(0x5c)? & COMPAT_SPARSE_SUPER2 != 0 {
+            return Err(damaged("the copies of its superblock may be anywhere (sparse_super2)"));
+        }
         let inodes_per_group = fields.u32(0x28)?;
         // The bitmap of a group's inodes is one block.
         if inodes_per_group == 0 || u64::from(inodes_per_group) > 8 * block_size {
@@ -120,7 +131,37 @@ impl Superblock {
             counts_unused: metadata_csum || ro_compat & RO_COMPAT_GDT_CSUM != 0,
             descriptor_size,
             descriptors: (u64::from(fields.u32(0x14)?) + 1) * block_size,
+            first_block: u64::from(fields.u32(0x14)?),
+            blocks_per_group: u64::from(fields.u32(0x20)?),
+            sparse: ro_compat & RO_COMPAT_SPARSE_SUPER != 0,
+            uuid: fields.bytes(0x68, 16)?.to_vec(),
         })
+    }
+
+    /// Whether a group holds a copy of the superblock: where that is sparse, group 1 and the powers of 3, 5
+    /// and 7.
+    pub(super) fn has_copy(&self, group: u32) -> bool {
+        let is_power_of = |base: u32| {
+            let mut rest = group;
+            while rest > 1 && rest.is_multiple_of(base) {
+                rest /= base;
+            }
+            rest == 1
+        };
+        !self.sparse || [3, 5, 7].into_iter().any(is_power_of)
+    }
+
+    /// Where a group begins, in bytes.
+    pub(super) fn group_start(&self, group: u32) -> Result<u64> {
+        let block = u64::from(group).checked_mul(self.blocks_per_group);
+        let block = block.and_then(|block| block.checked_add(self.first_block));
+        let start = block.and_then(|block| block.checked_mul(self.block_size));
+        start.ok_or_else(|| damaged("it points beyond any disk"))
+    }
+
+    /// Whether `fields` are those of a superblock of the same file system.
+    pub(super) fn is_of_same_system(&self, fields: &Fields<'_>) -> Result<bool> {
+        Ok(fields.u16(0x38)? == MAGIC && fields.bytes(0x68, 16)? == self.uuid)
     }
 
     /// Reads where the inode table of a group lies; none where it was never used.
@@ -197,8 +238,21 @@ mod tests {
             if let Ok(superblock) = Superblock::read(&window) {
                 let _ = superblock.table(&window, group);
             }
-            let _ = super::super::times::clamp(&file, 0, 4096, 1);
+            let _ = super::super::settle(&file, 0, 4096, 1);
         }
+    }
+
+    #[test]
+    fn copies_are_in_group_1_and_the_powers_of_3_5_and_7() {
+        let file = tempfile::tempfile().unwrap();
+        let mut bytes = vec![0; SUPERBLOCK_SIZE];
+        for (at, value) in [(0x38, 0x53), (0x39, 0xef), (0x59, 1), (0x28, 8), (0x64, 1)] {
+            bytes[at] = value;
+        }
+        file.write_all_at(&bytes, SUPERBLOCK_OFFSET).unwrap();
+        let superblock = Superblock::read(&Window { file: &file, offset: 0, size: 2048 }).unwrap();
+        let groups: Vec<u32> = (1..100).filter(|&group| superblock.has_copy(group)).collect();
+        assert_eq!(groups, [1, 3, 5, 7, 9, 25, 27, 49, 81]);
     }
 
     #[test]

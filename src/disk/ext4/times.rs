@@ -5,7 +5,6 @@
 //! machine. Here they become the epoch, as does the time of creation; a time of last modification stays
 //! where it is not later than the epoch. Fractions of seconds go. Checksums are made anew.
 
-use std::fs::File;
 use std::io::Result;
 
 use super::superblock::{Fields, INODE_SIZE, Superblock, Window, damaged};
@@ -35,14 +34,11 @@ const FLAG_ATTRIBUTE_INODE: u32 = 0x0020_0000;
 /// Times have 34 bits: two more in the field of the fraction.
 const LATEST: i64 = (1 << 34) - (1 << 31) - 1;
 
-/// Sets the times of every used inode; returns how many there are.
-pub(super) fn clamp(file: &File, offset: u64, size: u64, epoch: i64) -> Result<u64> {
-    let window = Window { file, offset, size };
-    let superblock = Superblock::read(&window)?;
+/// Sets the times of every used inode.
+pub(super) fn clamp(window: &Window<'_>, superblock: &Superblock, epoch: i64) -> Result<()> {
     let epoch = epoch.clamp(1, LATEST);
-    let mut count = 0;
     for group in 0..superblock.groups {
-        let Some(table) = superblock.table(&window, group)? else { continue };
+        let Some(table) = superblock.table(window, group)? else { continue };
         let length = table.inodes as usize * INODE_SIZE;
         let mut inodes = window.read(table.offset, length)?;
         let first = u64::from(group) * u64::from(superblock.inodes_per_group) + 1;
@@ -50,16 +46,13 @@ pub(super) fn clamp(file: &File, offset: u64, size: u64, epoch: i64) -> Result<u
         for (inode, number) in inodes.chunks_exact_mut(INODE_SIZE).zip(first..) {
             let number = u32::try_from(number).map_err(|_| damaged("it has too many inodes"))?;
             let inode = inode.try_into().map_err(|_| damaged("an inode is cut short"))?;
-            if clamp_inode(inode, number, epoch, superblock.checksum_seed)? {
-                changed = true;
-                count += 1;
-            }
+            changed |= clamp_inode(inode, number, epoch, superblock.checksum_seed)?;
         }
         if changed {
             window.write(table.offset, &inodes)?;
         }
     }
-    Ok(count)
+    Ok(())
 }
 
 /// Sets the times of one inode; false where it is not in use.

@@ -1,0 +1,206 @@
+//! What the tests of this room share: other people's tools as judges. And the whole way from a tree to a
+//! disk, with a tree that has the shape of a machine's and a stand-in for its grub-mkimage.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::*;
+use crate::event::Silent;
+use crate::host::run::Command;
+use crate::host::tools;
+use crate::suite::Ext4Set;
+use crate::units::{MIB, Size};
+
+/// What `program` says of `file`; none, with a word to the reader, where it is not installed.
+pub(super) fn output_of(program: &str, arguments: &[&str], file: &Path) -> Option<String> {
+    if tools::find(program).is_none() {
+        println!("skipped the check with {program}: it is not installed");
+        return None;
+    }
+    let outcome = runner().command(program).args(arguments).arg(file).outcome().unwrap();
+    let said = outcome.stdout + &outcome.stderr;
+    assert!(outcome.status.success(), "{program} found fault: {said}");
+    Some(said)
+}
+
+/// Lets `program` judge `file`: any exit code but 0 fails the test.
+pub(super) fn check_with(program: &str, arguments: &[&str], file: &Path) {
+    output_of(program, arguments, file);
+}
+
+fn runner() -> Runner {
+    Runner::new(Arc::new(Silent))
+}
+
+/// A plan for a small disk.
+fn plan(opt: Option<Size>) -> Plan {
+    let disk = layout::plan(&layout::LayoutRequest {
+        architecture: "amd64".into(),
+        disk: None,
+        root: Some(Size::mib(256)),
+        swap: Some(Size::mib(1)),
+        opt,
+        ext4_features: ext4::features(Ext4Set::Classic),
+        seed: uuid::Uuid::nil(),
+    });
+    let layer = json!({ "key": "", "cached": false });
+    let plan = json!({
+        "format": 1,
+        "id": uuid::Uuid::nil(),
+        "epoch": 1_700_000_000,
+        "suite": suite(),
+        "architecture": "amd64",
+        "target": { "hypervisor": "kvm", "format": "raw", "flavour": "cloud", "memory": 0, "cpus": 1 },
+        "archive": {
+            "sources": [], "components": [], "keyring": "", "proxy": null, "mirror_origin": "suite",
+            "apt_options": [], "index": "",
+        },
+        "packages": {
+            "base": [], "added": [], "removed": [], "debconf": [], "variant": null, "resolved": [],
+            "layers": { "base": layer, "initramfs": layer, "packages": null },
+        },
+        "guest": {
+            "hostname": "vm", "domain": "", "locale": "", "timezone": "", "root_keys": [],
+            "root_password": false, "firstboot": null, "firstlogin": null, "kernel_options": "quiet",
+            "user": {
+                "name": "", "full_name": "", "uid": null, "gid": null, "groups": [], "locked": false,
+                "default_password": false, "keys": [],
+            },
+        },
+        "disk": disk.unwrap(),
+        "host": {
+            "privilege": { "mode": "root" }, "bootstrap": { "name": "", "version": "" }, "scratch": "",
+            "cache": null,
+        },
+        "output": { "directory": "", "overwrite": false, "image": "" },
+    });
+    serde_json::from_value(plan).unwrap()
+}
+
+fn suite() -> serde_json::Value {
+    json!({
+        "schema": 1, "distro": "debian", "codename": "bookworm", "version": "12", "tier": "supported",
+        "dates": { "release": null, "end_of_life": null, "extended": null },
+        "archive": {
+            "mirror": "", "security_mirror": "", "pockets": [], "security": "", "components": [],
+            "extra_components": [], "architectures": [], "sources": { "format": "list", "file": "" },
+        },
+        "keys": { "keyrings": [], "host_packages": {} },
+        "bootstrap": { "merged_usr": "native", "script": "", "packages": [] },
+        "kernel": { "default": "", "flavours": {} },
+        "initramfs": { "tool": "initramfs-tools", "packages": [] },
+        "init": { "machine_id": "empty" },
+        "boot": {
+            "packages": {}, "efi_directory": "debian", "secure_boot": true, "debconf": [],
+            "shim": ["/usr/lib/shim.efi"], "grub_efi": ["/usr/lib/grub.efi"],
+        },
+        "filesystem": { "ext4": "classic" },
+        "network": { "stack": "networkd", "packages": [] },
+        "locale": { "style": "locale-gen", "file": "", "packages": [], "timezone_file": false },
+        "users": { "groups": [], "hash": "yescrypt", "home_mode": "0700", "packages": [] },
+        "ssh": { "package": "", "unit": "" },
+    })
+}
+
+/// A tree with a kernel and a boot loader, as far as the names go.
+fn tree() -> tempfile::TempDir {
+    let tree = tempfile::tempdir().unwrap();
+    let mut boot_sector = vec![0xb0; 512];
+    boot_sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    let mut core = vec![0xc0; 5000];
+    core[510..512].copy_from_slice(&[0x20, 0x08]);
+    let files: BTreeMap<&str, Vec<u8>> = [
+        ("boot/vmlinuz-6.1", b"kernel".to_vec()),
+        ("boot/initrd.img-6.1", b"initrd".to_vec()),
+        ("opt/own", b"file".to_vec()),
+        ("usr/lib/grub.efi", b"grub".to_vec()),
+        ("usr/lib/shim.efi", b"shim".to_vec()),
+        ("usr/lib/grub/i386-pc/boot.img", boot_sector),
+        ("usr/lib/grub/i386-pc/normal.mod", b"module".to_vec()),
+        ("made-by-grub-mkimage", core),
+    ]
+    .into();
+    for (path, content) in files {
+        let path = tree.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    tree
+}
+
+/// Writes the disk of `plan`; none where mke2fs is not installed.
+fn written(plan: &Plan, hide_mounts: Option<BeforeExec>) -> Option<Result<tempfile::TempDir>> {
+    if tools::find("mke2fs").is_none() {
+        println!("skipped: mke2fs is not installed");
+        return None;
+    }
+    let (tree, directory) = (tree(), tempfile::tempdir().unwrap());
+    let runner = runner();
+    // Stands in for grub-mkimage: puts a core image where --output, the tenth word, says.
+    let script = "cp made-by-grub-mkimage \".${10}\"";
+    let in_tree = |program: &str| -> Command {
+        runner.command("sh").args(["-c", script, program]).directory(tree.path())
+    };
+    let raw = directory.path().join("raw");
+    let inputs = Inputs { plan, tree: tree.path(), in_tree: &in_tree, hide_mounts, runner: &runner };
+    Some(write(&inputs, &raw).map(|()| directory))
+}
+
+/// The bytes of a partition as a file of their own.
+fn partition(raw: &Path, partition: &Partition) -> tempfile::NamedTempFile {
+    let mut bytes = vec![0; usize::try_from(partition.size.bytes()).unwrap()];
+    File::open(raw).unwrap().read_exact_at(&mut bytes, partition.start).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    file
+}
+
+fn opened(system: &Path) -> ext4_view::Ext4 {
+    ext4_view::Ext4::load(Box::new(std::fs::read(system).unwrap())).unwrap()
+}
+
+#[test]
+fn a_tree_becomes_a_disk_that_every_judge_accepts() {
+    let plan = plan(None);
+    let Some(directory) = written(&plan, None) else { return };
+    let directory = directory.unwrap();
+    let raw = directory.path().join("raw");
+    let root = partition(&raw, plan.disk.mounted_at("/").unwrap());
+    check_with("e2fsck", &["-fn"], root.path());
+    let system = opened(root.path());
+    let menu = system.read_to_string("/boot/grub/grub.cfg").unwrap();
+    assert!(menu.contains("linux /boot/vmlinuz-6.1 root=UUID="), "{menu}");
+    assert_eq!(system.read("/boot/grub/i386-pc/normal.mod").unwrap(), b"module");
+    assert_eq!(system.read("/opt/own").unwrap(), b"file");
+    assert!(system.metadata("/boot/efi").unwrap().is_dir());
+
+    check_with("fsck.vfat", &["-n"], partition(&raw, plan.disk.mounted_at("/boot/efi").unwrap()).path());
+    let mut sector = [0; 512];
+    File::open(&raw).unwrap().read_exact_at(&mut sector, MIB).unwrap();
+    assert_eq!(sector[..500], [0xc0; 500]);
+    if let Some(text) = output_of("sgdisk", &["-v"], &raw) {
+        assert!(text.contains("No problems found"), "{text}");
+    }
+}
+
+#[test]
+fn the_same_plan_gives_the_same_disk() {
+    let plan = plan(None);
+    let (Some(one), Some(other)) = (written(&plan, None), written(&plan, None)) else { return };
+    let bytes = |directory: Result<tempfile::TempDir>| std::fs::read(directory.unwrap().path().join("raw"));
+    assert!(bytes(one).unwrap() == bytes(other).unwrap());
+}
+
+#[test]
+fn a_file_system_of_its_own_for_opt_is_hidden_from_the_root() {
+    let plan = plan(Some(Size::mib(16)));
+    let Some(without) = written(&plan, None) else { return };
+    assert!(without.unwrap_err().message().contains("hides"));
+    let directory = written(&plan, Some(Arc::new(|| Ok(())))).unwrap().unwrap();
+    let opt = partition(&directory.path().join("raw"), plan.disk.mounted_at("/opt").unwrap());
+    check_with("e2fsck", &["-fn"], opt.path());
+    assert_eq!(opened(opt.path()).read("/own").unwrap(), b"file");
+}
