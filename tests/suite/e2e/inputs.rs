@@ -1,0 +1,89 @@
+//! Bad input gets an error within a second, before anything is downloaded or written.
+
+use std::time::Duration;
+
+use crate::common::machine::Bench;
+use crate::common::{anybody, begin};
+
+/// Exit codes in docs/exit-codes.md.
+const USAGE: i32 = 2;
+const CONFIG: i32 = 3;
+const HOST: i32 = 4;
+
+/// How long an answer may take.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// A bad command line: its words, its exit code, and what the message must hold.
+struct Case {
+    words: &'static [&'static str],
+    code: i32,
+    says: &'static [&'static str],
+}
+
+const CASES: &[Case] = &[
+    Case { words: &["kvm", "debian", "--suite", "bokworm"], code: USAGE, says: &["bokworm", "bookworm"] },
+    Case { words: &["kvm", "ubuntu", "--suite", "jamy"], code: USAGE, says: &["jamy", "jammy"] },
+    Case { words: &["kvm", "debain"], code: USAGE, says: &["debain", "debian"] },
+    Case { words: &["vmware", "debian"], code: USAGE, says: &["vmware"] },
+    Case { words: &["kvm", "debian", "--flavour", "clod"], code: USAGE, says: &["clod", "cloud"] },
+    Case { words: &["kvm", "debian", "--arch", "amd46"], code: USAGE, says: &["amd46", "amd64"] },
+    Case { words: &["kvm", "debian", "--lang", "de_DEE.UTF-8"], code: USAGE, says: &["de_DEE"] },
+    Case { words: &["kvm", "debian", "--timezone", "Europe/Berln"], code: USAGE, says: &["Europe/Berln"] },
+    Case { words: &["kvm", "debian", "--bootstrap", "bootstrp"], code: USAGE, says: &["bootstrp"] },
+    Case { words: &["kvm", "debian", "--rootsize", "lots"], code: USAGE, says: &["lots"] },
+    Case { words: &["kvm", "debian", "--size", "64M"], code: USAGE, says: &["64"] },
+    Case { words: &["kvm", "debian", "--hostnam", "x"], code: USAGE, says: &["--hostnam", "--hostname"] },
+    Case { words: &["kvm", "debian", "--user", "Bob Smith"], code: USAGE, says: &["Bob Smith"] },
+    Case {
+        words: &["kvm", "debian", "--firstboot", "/nowhere/setup.sh"],
+        code: CONFIG,
+        says: &["/nowhere/setup.sh"],
+    },
+    Case {
+        words: &["kvm", "debian", "--ssh-key", "/nowhere/key.pub"],
+        code: CONFIG,
+        says: &["/nowhere/key.pub"],
+    },
+    Case { words: &["kvm", "debian", "--config", "/nowhere/a.cfg"], code: CONFIG, says: &["/nowhere/a.cfg"] },
+    Case { words: &["kvm", "debian", "--keyring", "/nowhere/k.gpg"], code: HOST, says: &["/nowhere/k.gpg"] },
+];
+
+#[test]
+fn bad_input_is_refused_at_once() {
+    let Some((_turn, account)) = begin("bad input", anybody) else { return };
+    let mut wrong = Vec::new();
+    for case in CASES {
+        let bench = Bench::with_own_cache(&account);
+        let answer = bench.bake(case.words);
+        let silent: Vec<_> = case.says.iter().filter(|word| !answer.stderr.contains(**word)).collect();
+        if answer.status.code() != Some(case.code) || answer.elapsed > AT_ONCE || !silent.is_empty() {
+            wrong.push(format!("wanted exit code {}, and {silent:?} in the message:\n{answer}", case.code));
+        }
+        bench.is_clean(&[]);
+        assert_eq!(
+            crate::common::machine::names(&bench.path().join("cache")),
+            [""; 0],
+            "written for a bad input"
+        );
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {} answers are wrong:\n{}",
+        wrong.len(),
+        CASES.len(),
+        wrong.join("\n\n")
+    );
+}
+
+#[test]
+fn a_destination_that_exists_is_kept() {
+    let Some((_turn, account)) = begin("destination exists", anybody) else { return };
+    let bench = Bench::with_own_cache(&account);
+    std::fs::create_dir(bench.destination()).expect("making the destination");
+    std::fs::write(bench.destination().join("mine"), "precious").expect("writing a file");
+    let answer = bench.bake(&["kvm", "debian"]);
+    assert!(answer.elapsed < AT_ONCE, "{answer}");
+    let answer = answer.with_code(USAGE);
+    assert!(answer.stderr.contains("--overwrite"), "{answer}");
+    assert_eq!(crate::common::machine::names(&bench.destination()), ["mine"]);
+}
