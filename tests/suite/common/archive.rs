@@ -65,14 +65,6 @@ impl Archive {
             Err(_) => Ok(()),
         }
     }
-
-    /// Takes the archive off the network.
-    pub(crate) fn stop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            server.kill().expect("stopping the server");
-            server.wait().expect("waiting for the server");
-        }
-    }
 }
 
 impl Drop for Archive {

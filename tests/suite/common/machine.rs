@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::account::Account;
-use super::process::{Finished, run};
+use super::process::{Finished, program, run};
 
 /// The host name of every machine here, and so the beginning of its files' names.
 pub(crate) const HOSTNAME: &str = "vm";
@@ -13,6 +13,8 @@ pub(crate) const HOSTNAME: &str = "vm";
 /// A directory for one build: scratch files and the result, apart.
 pub(crate) struct Bench {
     account: Account,
+    /// Before the directory that it is mounted on, so that it is dropped first.
+    _disk: Option<SmallDisk>,
     directory: TempDir,
     cache: Option<PathBuf>,
 }
@@ -20,21 +22,35 @@ pub(crate) struct Bench {
 impl Bench {
     /// A bench of `account`, with the cache that all its tests share.
     pub(crate) fn new(account: &Account) -> Self {
-        let directory = account.directory();
-        let scratch = directory.path().join("scratch");
-        std::fs::create_dir(&scratch).expect("making the scratch directory");
-        account.give(&scratch);
-        Bench { account: account.clone(), directory, cache: None }
+        Bench::in_directory(account, account.directory(), None)
     }
 
     /// The same with an empty cache of its own.
     pub(crate) fn with_own_cache(account: &Account) -> Self {
-        let mut bench = Bench::new(account);
-        let cache = bench.directory.path().join("cache");
+        Bench::new(account).and_own_cache()
+    }
+
+    /// The same on a disk of this size. Needs root.
+    pub(crate) fn on_a_small_disk(account: &Account, size: &str) -> Self {
+        let directory = account.directory();
+        let disk = SmallDisk::mount(directory.path(), size);
+        account.give(directory.path());
+        Bench::in_directory(account, directory, Some(disk)).and_own_cache()
+    }
+
+    fn in_directory(account: &Account, directory: TempDir, disk: Option<SmallDisk>) -> Self {
+        let scratch = directory.path().join("scratch");
+        std::fs::create_dir(&scratch).expect("making the scratch directory");
+        account.give(&scratch);
+        Bench { account: account.clone(), _disk: disk, directory, cache: None }
+    }
+
+    fn and_own_cache(mut self) -> Self {
+        let cache = self.directory.path().join("cache");
         std::fs::create_dir(&cache).expect("making the cache directory");
-        account.give(&cache);
-        bench.cache = Some(cache);
-        bench
+        self.account.give(&cache);
+        self.cache = Some(cache);
+        self
     }
 
     /// Where scratch files go; empty when nothing runs.
@@ -110,6 +126,25 @@ impl Bench {
             })
             .collect();
         assert_eq!(left, [""; 0], "left beside the destination");
+    }
+}
+
+/// A file system in memory, of a size that a build does not fit into.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(place: &Path, size: &str) -> Self {
+        let options = format!("size={size},mode=0755");
+        run(program("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(place)).well();
+        SmallDisk(place.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily, so that a test that fails with a file open does not leave it mounted.
+        let unmounted = run(program("umount").arg("--lazy").arg(&self.0));
+        assert!(unmounted.status.success() || std::thread::panicking(), "{unmounted}");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use super::{FIRST_BOOT, words};
 use crate::common::machine::Bench;
@@ -19,10 +20,12 @@ enum Victim {
     Keeper,
     /// What works inside the namespaces.
     Worker,
+    /// A program that rvmb runs, such as apt. rvmb survives it, and says that the build failed.
+    Program,
 }
 
 /// Every stage once, and every kind of process in a stage that is in the middle of mounts and programs.
-const KILLS: [(&str, Victim); 15] = [
+const KILLS: [(&str, Victim); 16] = [
     ("index", Victim::Front),
     ("resolve", Victim::Front),
     ("download", Victim::Front),
@@ -31,6 +34,7 @@ const KILLS: [(&str, Victim); 15] = [
     ("bootstrap", Victim::Worker),
     ("packages", Victim::Front),
     ("packages", Victim::Worker),
+    ("packages", Victim::Program),
     ("initramfs", Victim::Keeper),
     ("configure", Victim::Worker),
     ("seal", Victim::Front),
@@ -71,7 +75,7 @@ fn kill_in(bench: &Bench, words: &[&str], stage: &str, victim: Victim) -> (Vec<P
     for line in BufReader::new(stderr).split(b'\n') {
         let line = String::from_utf8_lossy(&line.expect("reading its events")).into_owned();
         if killed.is_none() && starts(&line, stage) {
-            let family = traces::family(pid);
+            let family = family_with(pid, victim);
             traces::kill(pick(&family, victim));
             killed = Some(family);
         }
@@ -81,10 +85,25 @@ fn kill_in(bench: &Bench, words: &[&str], stage: &str, victim: Victim) -> (Vec<P
     let tail = said.len().saturating_sub(30);
     let family = killed
         .unwrap_or_else(|| panic!("stage {stage} never started; {status}\n{}", said[tail..].join("\n")));
-    if matches!(victim, Victim::Front) {
-        assert_eq!(status.signal(), Some(9), "the front ended before its kill: {status}");
+    match victim {
+        Victim::Front => assert_eq!(status.signal(), Some(9), "the front ended before its kill: {status}"),
+        Victim::Program => assert_eq!(status.code(), Some(5), "{status}\n{}", said[tail..].join("\n")),
+        Victim::Keeper | Victim::Worker => {}
     }
     (family, status)
+}
+
+/// The processes of a build, once the victim is among them: a stage takes a moment to start a program.
+fn family_with(pid: i32, victim: Victim) -> Vec<Process> {
+    let start = Instant::now();
+    loop {
+        let family = traces::family(pid);
+        let here = !matches!(victim, Victim::Program) || family.iter().any(|process| !process.is_rvmb);
+        if here || start.elapsed() > Duration::from_secs(30) {
+            return family;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Whether a line of `--progress json` says that `stage` starts.
@@ -100,7 +119,12 @@ fn pick(family: &[Process], victim: Victim) -> &Process {
     let depth = match victim {
         Victim::Front => 0,
         Victim::Keeper => deepest.min(1),
-        Victim::Worker => deepest,
+        // Below the worker there may be a fork of it that is about to become a program.
+        Victim::Worker => deepest.min(2),
+        Victim::Program => {
+            let programs = family.iter().filter(|process| !process.is_rvmb);
+            return programs.min_by_key(|process| process.depth).expect("a program that rvmb runs");
+        }
     };
     rvmb.into_iter().find(|process| process.depth == depth).unwrap_or(&family[0])
 }
