@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::machine::Bench;
+use crate::common::machine::{Bench, names};
 use crate::common::{anybody, begin};
 
 /// Exit codes in docs/exit-codes.md.
@@ -57,17 +57,20 @@ fn bad_input_is_refused_at_once() {
     let mut wrong = Vec::new();
     for case in CASES {
         let bench = Bench::with_own_cache(&account);
-        let answer = bench.bake(case.words);
+        let mut answer = bench.bake(case.words);
+        if answer.elapsed > AT_ONCE {
+            // The machine may have been busy with something else; rvmb is not slow twice by chance.
+            answer = bench.bake(case.words);
+        }
         let silent: Vec<_> = case.says.iter().filter(|word| !answer.stderr.contains(**word)).collect();
         if answer.status.code() != Some(case.code) || answer.elapsed > AT_ONCE || !silent.is_empty() {
             wrong.push(format!("wanted exit code {}, and {silent:?} in the message:\n{answer}", case.code));
         }
+        let cached = names(&bench.path().join("cache"));
+        if !cached.is_empty() {
+            wrong.push(format!("{cached:?} were written to the cache:\n{answer}"));
+        }
         bench.is_clean(&[]);
-        assert_eq!(
-            crate::common::machine::names(&bench.path().join("cache")),
-            [""; 0],
-            "written for a bad input"
-        );
     }
     assert!(
         wrong.is_empty(),
@@ -88,5 +91,5 @@ fn a_destination_that_exists_is_kept() {
     assert!(answer.elapsed < AT_ONCE, "{answer}");
     let answer = answer.with_code(CONFIG);
     assert!(answer.stderr.contains("--overwrite"), "{answer}");
-    assert_eq!(crate::common::machine::names(&bench.destination()), ["mine"]);
+    assert_eq!(names(&bench.destination()), ["mine"]);
 }
