@@ -1,7 +1,13 @@
 //! All integration tests, in one binary.
+//!
+//! `e2e` bakes and boots machines. Its tests run where RVMB_TEST_E2E is set, as `make test` does; a
+//! plain `cargo test` passes them over and says so, because they take minutes, a network and, for
+//! some, root.
 
 mod cli_help;
 mod command_line;
+mod common;
+mod e2e;
 
 /// A file of tests that is not named above would never run.
 #[test]

@@ -1,0 +1,84 @@
+//! An archive for jammy: the Ubuntu-shaped one of tests/archive, or a real one that the user names.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use super::account::base;
+use super::process::{program, run};
+
+/// Names a real Ubuntu mirror to use instead.
+const REAL_MIRROR: &str = "RVMB_TEST_UBUNTU_MIRROR";
+
+/// An archive that answers while this lives.
+pub(crate) struct Archive {
+    mirror: String,
+    keyring: Option<PathBuf>,
+    server: Option<Child>,
+    _files: Option<tempfile::TempDir>,
+}
+
+impl Archive {
+    /// Makes and serves the test archive, unless a real mirror is named.
+    pub(crate) fn start() -> Self {
+        if let Ok(mirror) = std::env::var(REAL_MIRROR) {
+            return Archive { mirror, keyring: None, server: None, _files: None };
+        }
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/archive");
+        let files =
+            tempfile::Builder::new().prefix("archive-").tempdir_in(base()).expect("making a directory");
+        open_to_all(files.path());
+        let downloads =
+            std::env::var_os("RVMB_TEST_CACHE").map_or_else(|| base().join("debian"), PathBuf::from);
+        run(program(tools.join("make")).arg(files.path()).env("RVMB_TEST_CACHE", downloads)).well();
+
+        let mut server = program(tools.join("serve"));
+        // The server ends when the pipe to it does.
+        server.arg(files.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut server = server.spawn().expect("starting the server");
+        let mut address = String::new();
+        let answer = server.stdout.take().map(|out| BufReader::new(out).read_line(&mut address));
+        assert!(matches!(answer, Some(Ok(1..))), "the server did not start");
+        let keyring = Some(files.path().join("keyring.gpg"));
+        Archive {
+            mirror: format!("{}/ubuntu", address.trim()),
+            keyring,
+            server: Some(server),
+            _files: Some(files),
+        }
+    }
+
+    /// The options that make rvmb use it.
+    pub(crate) fn options(&self) -> Vec<String> {
+        let mut words = vec!["--mirror".to_owned(), self.mirror.clone()];
+        words.extend(["--security-mirror".to_owned(), self.mirror.clone()]);
+        if let Some(keyring) = &self.keyring {
+            words.extend(["--keyring".to_owned(), keyring.display().to_string()]);
+        }
+        words
+    }
+
+    /// Says why, where the archive would not be the one made here: for tests that take it away.
+    pub(crate) fn would_be_ours() -> Result<(), String> {
+        match std::env::var(REAL_MIRROR) {
+            Ok(mirror) => Err(format!("{REAL_MIRROR} names {mirror}, which is not to be played with")),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Drop for Archive {
+    fn drop(&mut self) {
+        if let Some(server) = &mut self.server {
+            // It ends by itself when its pipe is closed; a test that fails already says so.
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}
+
+fn open_to_all(directory: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755))
+        .expect("opening the archive to all");
+}

@@ -1,0 +1,55 @@
+//! What the end-to-end tests share: who runs rvmb, where its files go, and how a result is looked at.
+//!
+//! A test begins with [`begin`], which says why where it cannot run and lets one test run at a time:
+//! two builds at once on a small machine are slower than one after the other, and the tests count
+//! processes and mounts.
+
+pub(crate) mod account;
+pub(crate) mod archive;
+pub(crate) mod image;
+pub(crate) mod machine;
+pub(crate) mod process;
+pub(crate) mod traces;
+
+use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use account::Account;
+
+/// Set to anything, it lets the tests that take minutes run.
+const SWITCH: &str = "RVMB_TEST_E2E";
+
+/// One test at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A test that may run, until this is dropped.
+pub(crate) struct Turn {
+    _guard: MutexGuard<'static, ()>,
+}
+
+/// Waits for this test's turn; `None`, and a line that says why, where `needed` does not hold.
+pub(crate) fn begin<T>(test: &str, needed: impl FnOnce() -> Result<T, String>) -> Option<(Turn, T)> {
+    if std::env::var_os(SWITCH).is_none() {
+        return skip(test, &format!("{SWITCH} is not set; `make test` sets it"));
+    }
+    match needed() {
+        Ok(value) => {
+            // A failed test poisons the lock; the others still run.
+            let guard = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+            Some((Turn { _guard: guard }, value))
+        }
+        Err(why) => skip(test, &why),
+    }
+}
+
+/// The account of an ordinary user, or root's where there is none: for tests that need either.
+pub(crate) fn anybody() -> Result<Account, String> {
+    Account::user().or_else(|_| Account::root())
+}
+
+/// Says on the real standard error, past the capture of the test harness, that a test does not run.
+fn skip<T>(test: &str, why: &str) -> Option<T> {
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
+    None
+}

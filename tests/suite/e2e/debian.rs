@@ -1,0 +1,52 @@
+//! Debian from the mirror of this host's own apt sources.
+
+use super::{FIRST_BOOT, words};
+use crate::common::account::Account;
+use crate::common::machine::Bench;
+use crate::common::{anybody, begin, image};
+
+/// Ownership is part of the bytes of an image: equal images have equal owners.
+#[test]
+fn bookworm_is_equal_to_the_byte_whether_root_or_a_user_bakes_it() {
+    let accounts = || Ok((Account::root()?, Account::user()?));
+    let Some((_turn, (root, user))) = begin("bookworm as root and as a user", accounts) else { return };
+    // The path of the script is in the plan; it must not be in the image.
+    let by_root = bake_bookworm(&root, &["--no-cache"]);
+    let by_user = bake_bookworm(&user, &[]);
+    image::are_equal(&by_root.image(), &by_user.image());
+    image::is_sound(&by_user.image(), &by_user.scratch());
+    by_user.boots("bios");
+    by_user.boots("uefi");
+}
+
+/// The second build starts from the layers of the first, and must not show it.
+#[test]
+fn two_builds_of_one_plan_are_equal_with_and_without_the_cache() {
+    let Some((_turn, account)) = begin("two builds of one plan", anybody) else { return };
+    let first = bake_bookworm(&account, &[]);
+    let second = bake_bookworm(&account, &[]);
+    image::are_equal(&first.image(), &second.image());
+    let cold = bake_bookworm(&account, &["--no-cache"]);
+    image::are_equal(&first.image(), &cold.image());
+}
+
+#[test]
+fn trixie_boots() {
+    let Some((_turn, account)) = begin("trixie", anybody) else { return };
+    let bench = Bench::new(&account);
+    let script = bench.file("setup.sh", FIRST_BOOT);
+    bench.bake(&words("debian", "trixie", &script)).well();
+    bench.is_clean(&["out", "setup.sh"]);
+    image::is_sound(&bench.image(), &bench.scratch());
+    bench.boots("bios");
+}
+
+fn bake_bookworm(account: &Account, more: &[&str]) -> Bench {
+    let bench = Bench::new(account);
+    let script = bench.file("setup.sh", FIRST_BOOT);
+    let mut words = words("debian", "bookworm", &script);
+    words.extend(more);
+    bench.bake(&words).well();
+    bench.is_clean(&["out", "setup.sh"]);
+    bench
+}

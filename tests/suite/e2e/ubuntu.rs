@@ -1,0 +1,22 @@
+//! Ubuntu 22.04, from an Ubuntu-shaped archive or, where one is named, a real mirror.
+
+use super::{FIRST_BOOT, words};
+use crate::common::archive::Archive;
+use crate::common::machine::Bench;
+use crate::common::{anybody, begin, image};
+
+#[test]
+fn jammy_boots() {
+    let Some((_turn, account)) = begin("jammy", anybody) else { return };
+    let archive = Archive::start();
+    let options = archive.options();
+    let bench = Bench::new(&account);
+    let script = bench.file("setup.sh", FIRST_BOOT);
+    let mut words = words("ubuntu", "jammy", &script);
+    words.extend(["--addpkg", "apache2"]);
+    words.extend(options.iter().map(String::as_str));
+    bench.bake(&words).well();
+    bench.is_clean(&["out", "setup.sh"]);
+    image::is_sound(&bench.image(), &bench.scratch());
+    bench.boots("bios");
+}
