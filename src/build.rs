@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Sink, Step, Unit};
-use crate::host::apt::{self, Apt, Status};
+use crate::host::apt::{self, Apt};
 use crate::host::interrupt::OnCancel;
 use crate::host::mounts::View;
 use crate::host::run::Runner;
@@ -149,7 +149,7 @@ fn download(plan: &Plan, runner: &Runner) -> Result<((), Outcome)> {
         .args(words)
         .directory(store)
         .stream(|line| {
-            if let Some(Status::Download(percent)) = apt::parse_status(line) {
+            if let Some(percent) = apt::parse_download(line) {
                 let done = total.saturating_mul(percent) / 100;
                 let detail = String::new();
                 runner.sink().emit(Event::Progress {
@@ -161,7 +161,9 @@ fn download(plan: &Plan, runner: &Runner) -> Result<((), Outcome)> {
                 });
             }
         })
-        .map_err(|error| apt::explain(error).within("downloading packages"))?;
+        .map_err(|error| {
+            crate::plan::explain_age(apt::explain(error), &plan.suite).within("downloading packages")
+        })?;
     Ok(((), Outcome::Done))
 }
 

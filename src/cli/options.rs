@@ -72,7 +72,7 @@ struct System {
     /// Mirror of the archive [default: the one in this host's apt sources, else the release's]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = NonEmptyStringValueParser::new())]
     mirror: Option<String>,
-    /// Mirror of the security updates [default: as for --mirror]
+    /// Mirror of the security updates, or none to leave them out [default: as for --mirror]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = NonEmptyStringValueParser::new())]
     security_mirror: Option<String>,
     /// HTTP proxy for the build; the machine itself does not get it

@@ -19,6 +19,9 @@ const TAKEN_OVER: [&str; 8] = [
     "Acquire::https::CaInfo",
 ];
 
+/// A directory without files under `etc`. apt warns of directories that are not there.
+const NOTHING: &str = "nothing.d";
+
 /// A private configuration of apt in a directory of its own.
 #[derive(Clone, Debug)]
 pub struct Apt {
@@ -46,7 +49,7 @@ impl Apt {
     /// Writes the configuration into `directory`.
     pub fn configure(directory: &Path, settings: &Settings<'_>) -> Result<Apt> {
         let context = || format!("configuring apt in {}", directory.display());
-        for name in ["etc", "state", "lists/partial", "cache/archives/partial", "log"] {
+        for name in ["etc/nothing.d", "state", "lists/partial", "cache/archives/partial", "log"] {
             std::fs::create_dir_all(directory.join(name)).context(Kind::Build, context)?;
         }
         std::fs::create_dir_all(settings.archives.join("partial")).context(Kind::Build, context)?;
@@ -87,11 +90,12 @@ fn render(directory: &Path, settings: &Settings<'_>, status: &Path) -> String {
         setting("Dir", &format!("{}/", directory.display())),
         setting("Dir::Etc", "etc/"),
         setting("Dir::Etc::SourceList", "sources.list"),
-        setting("Dir::Etc::SourceParts", "-"),
+        setting("Dir::Etc::Parts", NOTHING),
+        setting("Dir::Etc::SourceParts", NOTHING),
         setting("Dir::Etc::Preferences", "-"),
-        setting("Dir::Etc::PreferencesParts", "-"),
+        setting("Dir::Etc::PreferencesParts", NOTHING),
         setting("Dir::Etc::Trusted", "-"),
-        setting("Dir::Etc::TrustedParts", "-"),
+        setting("Dir::Etc::TrustedParts", NOTHING),
         setting("Dir::State", "state/"),
         setting("Dir::State::Lists", &format!("{}/lists/", directory.display())),
         setting("Dir::State::Status", &status.display().to_string()),
@@ -186,59 +190,63 @@ fn parse_sources(text: &str) -> Vec<HostSource> {
     sources
 }
 
-/// Progress that apt reports on its status descriptor, README.progress-reporting of apt.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Status {
-    /// Downloading: hundredths of the whole.
-    Download(u64),
-    /// Installing: hundredths of the whole, and the package or what is being done.
-    Install(u64, String),
+/// Reads one line of apt's status descriptor (README.progress-reporting of apt): hundredths of the whole
+/// download; none for other lines.
+pub fn parse_download(line: &str) -> Option<u64> {
+    line.strip_prefix("dlstatus:")?.split(':').nth(1)?.trim().split('.').next()?.parse().ok()
 }
 
-/// Reads one line of apt's status descriptor.
-pub fn parse_status(line: &str) -> Option<Status> {
-    let mut fields = line.splitn(4, ':');
-    let kind = fields.next()?;
-    let what = fields.next()?;
-    let percent = fields.next()?.trim().split('.').next()?.parse().ok()?;
-    match kind {
-        "dlstatus" => Some(Status::Download(percent)),
-        "pmstatus" => Some(Status::Install(percent, what.to_owned())),
-        _ => None,
-    }
-}
+/// What apt says, and the cure. The first that fits is taken: a mirror that cannot be reached also
+/// leaves an archive that "is not signed".
+const CURES: [(&[&str], &str); 7] = [
+    (
+        &[
+            "Could not connect",
+            "Could not resolve",
+            "Temporary failure resolving",
+            "Connection failed",
+            "Connection timed out",
+            "Unable to connect",
+            "  502  ",
+            "  503  ",
+            "  504  ",
+        ],
+        "The mirror cannot be reached: check the network, --proxy and --mirror.",
+    ),
+    (
+        &["404  Not Found", "does not have a Release file"],
+        "The mirror does not have this: check --mirror and --suite, or try another mirror.",
+    ),
+    (
+        &["NO_PUBKEY", "Missing key", "is not signed"],
+        "The keyring does not hold the key that signed this archive: name another with --keyring.",
+    ),
+    (
+        &["BADSIG", "EXPKEYSIG", "signatures were invalid"],
+        "The archive's signature is wrong: the mirror or a proxy on the way damaged or replaced it; try another --mirror.",
+    ),
+    (
+        &["is expired", "not valid yet"],
+        "The mirror is behind, or this machine's clock is wrong: try another --mirror.",
+    ),
+    (
+        &["No space left on device"],
+        "The disk is full: free some space, or name another place with --cache-dir and --tmp.",
+    ),
+    (
+        &["Hash Sum mismatch", "File has unexpected size"],
+        "The mirror is being updated, or a proxy keeps an old file: try again in some minutes.",
+    ),
+];
 
 /// Turns what apt says of a failed run into an error of its own kind, with the cure where one is known.
 pub fn explain(error: Error) -> Error {
     let said = error.tail_lines().join("\n");
-    let hint = if said.contains("NO_PUBKEY") || said.contains("Missing key") || said.contains("is not signed")
-    {
-        "The keyring does not hold the key that signed this archive: name another with --keyring."
-    } else if said.contains("BADSIG")
-        || said.contains("EXPKEYSIG")
-        || said.contains("signatures were invalid")
-    {
-        "The archive's signature is wrong: the mirror or a proxy on the way damaged or replaced it; try another --mirror."
-    } else if said.contains("is expired") || said.contains("not valid yet") {
-        "The mirror is behind, or this machine's clock is wrong: try another --mirror."
-    } else if said.contains("404  Not Found") || said.contains("does not have a Release file") {
-        "The mirror does not have this: check --mirror and --suite, or try another mirror."
-    } else if said.contains("Could not connect")
-        || said.contains("Could not resolve")
-        || said.contains("Temporary failure resolving")
-        || said.contains("Connection failed")
-        || said.contains("Connection timed out")
-        || said.contains("Unable to connect")
-    {
-        "The mirror cannot be reached: check the network, --proxy and --mirror."
-    } else if said.contains("No space left on device") {
-        "The disk is full: free some space, or name another place with --cache-dir and --tmp."
-    } else if said.contains("Hash Sum mismatch") || said.contains("File has unexpected size") {
-        "The mirror is being updated, or a proxy keeps an old file: try again in some minutes."
-    } else {
-        return error;
-    };
-    error.hint(hint)
+    let fits = |(words, _): &&(&[&str], &str)| words.iter().any(|words| said.contains(words));
+    match CURES.iter().find(fits) {
+        Some((_, cure)) => error.hint(*cure),
+        None => error,
+    }
 }
 
 #[cfg(test)]
@@ -268,14 +276,11 @@ mod tests {
     }
 
     #[test]
-    fn status_lines_are_read() {
-        assert_eq!(parse_status("dlstatus:1:42.5678:Retrieving file 2 of 9"), Some(Status::Download(42)));
-        assert_eq!(
-            parse_status("pmstatus:dpkg:12.0:Running dpkg"),
-            Some(Status::Install(12, "dpkg".to_owned()))
-        );
-        assert_eq!(parse_status("Get:1 http://x"), None);
-        assert_eq!(parse_status(""), None);
+    fn progress_of_a_download_is_read() {
+        assert_eq!(parse_download("dlstatus:1:42.5678:Retrieving file 2 of 9"), Some(42));
+        assert_eq!(parse_download("pmstatus:dpkg:12.0:Running dpkg"), None);
+        assert_eq!(parse_download("Get:1 http://x"), None);
+        assert_eq!(parse_download("dlstatus:"), None);
     }
 
     #[test]
@@ -287,5 +292,10 @@ mod tests {
     fn failures_get_their_cure() {
         let error = Error::build("apt-get failed").tail(["E: Could not connect to x".to_owned()]);
         assert!(explain(error).hints()[0].contains("--proxy"));
+        let unreachable = ["Err:1 http://x trixie InRelease", "  502  Bad Gateway", "E: x is not signed."];
+        let error = Error::build("apt-get failed").tail(unreachable.map(str::to_owned));
+        assert!(explain(error).hints()[0].contains("cannot be reached"));
+        let error = Error::build("apt-get failed").tail(["E: x is not signed.".to_owned()]);
+        assert!(explain(error).hints()[0].contains("--keyring"));
     }
 }

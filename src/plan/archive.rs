@@ -9,7 +9,10 @@ use crate::appliance::Appliance;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::apt::{self, Apt, HostSource, Settings};
 use crate::host::run::Runner;
-use crate::suite::Suite;
+use crate::suite::{Suite, Tier};
+
+/// What stands for a security mirror where the security pocket is to be left out.
+pub(super) const NO_SECURITY: &str = "none";
 
 /// Which mirrors are used, and who decided so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +48,7 @@ pub(super) fn choose_mirrors(
         Some(mirror) => given(mirror),
         None => known_security.unwrap_or_else(|| file.security.to_owned()),
     };
-    let carried = !suite.archive.security.is_empty() && !security.is_empty();
+    let carried = !suite.archive.security.is_empty() && !security.is_empty() && security != NO_SECURITY;
     Mirrors { main, security: carried.then_some(security), origin }
 }
 
@@ -68,6 +71,18 @@ fn is_security(source: &HostSource) -> bool {
     source.label.ends_with("-Security")
         || source.uri.ends_with("-security")
         || source.release.ends_with("-security")
+}
+
+/// Says where else to look for a release that has ended: mirrors drop such releases pocket by pocket.
+pub(crate) fn explain_age(error: Error, suite: &Suite) -> Error {
+    if suite.tier != Tier::Ended {
+        return error;
+    }
+    error.hint(format!(
+        "{} has ended, and mirrors drop it in parts: name one that still has it with --mirror and \
+         --security-mirror, or leave its security updates out with --security-mirror {NO_SECURITY}.",
+        suite.title()
+    ))
 }
 
 /// The suites at the mirrors, digests still empty.
@@ -253,6 +268,29 @@ mod tests {
             Some("http://m.example/debian-security")
         );
         assert_eq!(host_mirror(&sources, "ubuntu"), None);
+    }
+
+    #[test]
+    fn the_security_pocket_can_be_left_out() {
+        let registry = crate::suite::Registry::load().unwrap();
+        let suite = registry.find("debian", "bullseye").unwrap();
+        let address = "http://m.example/debian-security";
+        for (given, expected) in [(NO_SECURITY, None), (address, Some(address))] {
+            let appliance = Appliance { security_mirror: Some(given.to_owned()), ..Appliance::default() };
+            let mirrors = choose_mirrors(&appliance, suite, "amd64", &[]);
+            assert_eq!(mirrors.security.as_deref(), expected);
+            let pockets = sources(suite, &mirrors).iter().filter(|source| source.security).count();
+            assert_eq!(pockets, usize::from(expected.is_some()));
+        }
+    }
+
+    #[test]
+    fn a_release_that_has_ended_gets_a_hint_of_its_own() {
+        let registry = crate::suite::Registry::load().unwrap();
+        for (name, hints) in [("bullseye", 1), ("trixie", 0)] {
+            let error = explain_age(Error::build("x"), registry.find("debian", name).unwrap());
+            assert_eq!(error.hints().len(), hints, "{name}");
+        }
     }
 
     #[test]

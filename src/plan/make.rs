@@ -24,7 +24,7 @@ use crate::suite::{LocaleStyle, Registry, Suite, Tier, ext4_features};
 use crate::units::{MIB, Size};
 
 /// Version of what the worker does with a plan. A new one makes every cached layer obsolete.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// Namespace of the plans' identities.
 const NAMESPACE: Uuid = uuid::uuid!("d4f1d5b0-1c5e-5b63-9a51-72766d620000");
@@ -108,7 +108,9 @@ impl<'a> Request<'a> {
         for (option, address) in
             [("--mirror", &appliance.mirror), ("--security-mirror", &appliance.security_mirror)]
         {
-            if let Some(address) = address {
+            if let Some(address) = address
+                && (option, address.as_str()) != ("--security-mirror", archive::NO_SECURITY)
+            {
                 check(checks::mirror(option, address));
             }
         }
@@ -477,6 +479,7 @@ fn fetch_index(appliance: &Appliance, request: &Request<'_>, host: &Host, runner
             may_be_expired: request.suite.tier == Tier::Ended,
         },
     )
+    .map_err(|error| archive::explain_age(error, request.suite))
 }
 
 fn assemble(

@@ -7,5 +7,6 @@ mod model;
 mod passwords;
 mod resolve;
 
+pub(crate) use archive::explain_age;
 pub use make::{Planned, locale_line, make};
 pub use model::*;

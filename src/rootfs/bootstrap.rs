@@ -8,17 +8,23 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::progress::Progress;
 use super::{Site, initramfs, packages};
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::{Event, Step, Unit};
+use crate::event::Step;
 use crate::host::apt;
 use crate::host::mounts::View;
 use crate::host::run::quote;
 use crate::host::tree::Root;
+use crate::plan::Plan;
 use crate::suite::MergedUsr;
 
-/// mmdebstrap's own hook that makes the links of a merged /usr before the first package.
+/// mmdebstrap's own hooks that make the links of a merged /usr before the first package, and keep
+/// usrmerge out. They end with an error in a release that does not have [`MERGED_USR_PACKAGE`].
 const MERGED_USR_HOOKS: &str = "/usr/share/mmdebstrap/hooks/merged-usr";
+
+/// The package that says that a tree was merged from its first package on.
+const MERGED_USR_PACKAGE: &str = "usr-is-merged";
 
 /// Makes the base layer in `root`.
 pub fn run(site: &Site<'_>, root: &Path) -> Result<()> {
@@ -41,6 +47,9 @@ fn with_mmdebstrap(site: &Site<'_>, root: &Path) -> Result<()> {
         .command("mmdebstrap")
         .args(["--verbose", "--mode=root", "--format=directory"])
         .args(["--skip=update", "--skip=essential/unlink", "--skip=cleanup/apt", "--skip=check/signed-by"])
+        // The plan has looked whether this host can run the architecture's programs; mmdebstrap wants
+        // one more package for that.
+        .arg("--skip=check/qemu")
         .args([
             "--dpkgopt=force-unsafe-io",
             "--aptopt=APT::Sandbox::User \"root\"",
@@ -51,10 +60,10 @@ fn with_mmdebstrap(site: &Site<'_>, root: &Path) -> Result<()> {
         .arg(format!("--include={}", plan.packages.base.join(",")))
         .arg(format!("--setup-hook={}", before.display()))
         .arg(format!("--essential-hook={}", after.display()));
-    if plan.suite.bootstrap.merged_usr == MergedUsr::Bootstrap {
+    if plan.suite.bootstrap.merged_usr == MergedUsr::Bootstrap && has_merged_usr_package(plan) {
         command = command.arg(format!("--hook-dir={MERGED_USR_HOOKS}"));
     }
-    let mut progress = Progress::new(site);
+    let mut progress = Progress::new(site, Step::Bootstrap, plan.packages.resolved.len());
     command
         .arg(&plan.suite.codename)
         .arg(root)
@@ -64,17 +73,40 @@ fn with_mmdebstrap(site: &Site<'_>, root: &Path) -> Result<()> {
         .stream(|line| progress.line(line))
 }
 
+fn has_merged_usr_package(plan: &Plan) -> bool {
+    plan.packages.base.iter().any(|name| name == MERGED_USR_PACKAGE)
+}
+
+/// Directories that are links into a merged /usr: `setup_merged_usr` of debootstrap's functions.
+fn merged_directories(architecture: &str) -> &'static [&'static str] {
+    match architecture {
+        "amd64" => &["bin", "sbin", "lib", "lib32", "lib64", "libx32"],
+        "i386" => &["bin", "sbin", "lib", "lib64", "libx32"],
+        "ppc64el" => &["bin", "sbin", "lib", "lib64"],
+        "s390x" => &["bin", "sbin", "lib", "lib32"],
+        _ => &["bin", "sbin", "lib"],
+    }
+}
+
 /// Puts the indices and the store where mmdebstrap's apt looks for them. The mounts are in a namespace
-/// that ends with mmdebstrap.
+/// that ends with mmdebstrap. Makes the links of a merged /usr where no package of the release's and
+/// no hook of mmdebstrap's does.
 fn before_packages(site: &Site<'_>) -> String {
-    let lists = site.plan.archive.index.join("lists");
-    format!(
+    let plan = site.plan;
+    let lists = plan.archive.index.join("lists");
+    let mut text = format!(
         "mkdir -p \"$1/var/lib/apt/lists\" \"$1/var/cache/apt/archives\"\n\
          mount --bind {} \"$1/var/lib/apt/lists\"\n\
          mount --bind {} \"$1/var/cache/apt/archives\"\n",
         quote(&lists.display().to_string()),
         quote(&packages::store(site).display().to_string()),
-    )
+    );
+    if plan.suite.bootstrap.merged_usr == MergedUsr::Bootstrap && !has_merged_usr_package(plan) {
+        for name in merged_directories(&plan.architecture) {
+            text += &format!("mkdir -p \"$1/usr/{name}\"\nln -s usr/{name} \"$1/{name}\"\n");
+        }
+    }
+    text
 }
 
 /// What must be there before kernel and boot loader are configured.
@@ -127,7 +159,7 @@ fn with_debootstrap(site: &Site<'_>, root: &Path) -> Result<()> {
         command = command.arg(script.join(&plan.suite.bootstrap.script));
     }
     std::fs::create_dir_all(root.join("dev")).context(Kind::Build, || "creating /dev in the tree".into())?;
-    let mut progress = Progress::new(site);
+    let mut progress = Progress::new(site, Step::Bootstrap, plan.packages.resolved.len());
     command
         // debootstrap makes no device nodes in a container, which a user namespace is to it.
         .env("container", "lxc")
@@ -156,31 +188,4 @@ fn check(site: &Site<'_>, root: &Root) -> Result<()> {
         return Err(Error::build("no kernel is in /boot of the new tree"));
     }
     Ok(())
-}
-
-/// Turns the tools' words into progress: every package is unpacked once and set up once.
-struct Progress<'a> {
-    site: &'a Site<'a>,
-    done: u64,
-    total: u64,
-}
-
-impl<'a> Progress<'a> {
-    fn new(site: &'a Site<'a>) -> Self {
-        Progress { site, done: 0, total: 2 * site.plan.packages.resolved.len() as u64 }
-    }
-
-    fn line(&mut self, line: &str) {
-        let words = ["Unpacking ", "Setting up ", "I: Unpacking ", "I: Configuring "];
-        let Some(rest) = words.iter().find_map(|word| line.strip_prefix(word)) else { return };
-        self.done = (self.done + 1).min(self.total);
-        let detail = rest.split([' ', '.']).next().unwrap_or_default().to_owned();
-        self.site.runner.sink().emit(Event::Progress {
-            step: Step::Bootstrap,
-            done: self.done / 2,
-            total: self.total / 2,
-            unit: Unit::Packages,
-            detail,
-        });
-    }
 }

@@ -14,6 +14,7 @@ mod locale;
 mod mounts;
 mod network;
 pub mod packages;
+mod progress;
 pub mod seal;
 mod sources;
 mod users;

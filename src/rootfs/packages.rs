@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::progress::Progress;
 use super::{Site, initramfs};
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::{Event, Step, Unit};
-use crate::host::apt::{self, Apt, Settings, Status};
+use crate::event::Step;
+use crate::host::apt::{self, Apt, Settings};
 use crate::host::tree::Root;
 use crate::plan::{Package, Plan};
 
@@ -64,20 +65,22 @@ fn apt_get(site: &Site<'_>, root: &Path, step: Step, words: &[String]) -> Result
     tree.create_directories("var/lib/apt")?;
     tree.write(POLICY, 0o755, "#!/bin/sh\nexit 101\n")?;
     let apt = configure(site, root, &root.join(archives))?;
-    let sink = site.runner.sink();
+    // Packages that are there already were counted when they came.
+    let there = installed(site.plan, &tree)?.len();
+    let expected = site.plan.packages.resolved.len().saturating_sub(there);
+    let mut progress = Progress::new(site, step, expected);
     apt.command(&site.runner, "apt-get")
-        .args(["--quiet", "--no-install-recommends", "-oAPT::Status-Fd=1"])
+        .args(["--quiet", "--no-install-recommends"])
+        // Everything is in the store, and the tree is ours: a lock would only stop other builds, which
+        // use the same store.
+        .arg("-oDebug::NoLocking=true")
         .args(["-oDPkg::Options::=--force-unsafe-io", "-oDPkg::Options::=--force-confold"])
         .arg(format!("-oDPkg::Chroot-Directory={}", root.display()))
         .args(words)
         .env("INITRD", initramfs::NOT_NOW)
         .env("HOME", "/root")
         .before_exec(site.view(root).bind(&store(site), archives).hook()?)
-        .stream(|line| {
-            if let Some(Status::Install(percent, detail)) = apt::parse_status(line) {
-                sink.emit(Event::Progress { step, done: percent, total: 100, unit: Unit::Percent, detail });
-            }
-        })
+        .stream(|line| progress.line(line))
         .map_err(apt::explain)?;
     tree.remove(POLICY)
 }

@@ -27,9 +27,13 @@ const EMPTIED: [&str; 9] = [
 ];
 
 /// Files that are removed: what bootstrap tools leave, and backups that packaging tools make.
-const REMOVED: [&str; 20] = [
+const REMOVED: [&str; 22] = [
     "/etc/.pwd.lock",
+    // systemd-resolved keeps the resolv.conf that it replaces, which was the builder's.
+    "/etc/.resolv.conf.systemd-resolved.bak",
     "/etc/apt/apt.conf.d/99mmdebstrap",
+    // mmdebstrap's copy of the sources that it was given, which name the builder's keyring.
+    "/etc/apt/sources.list.d/0000sources.list",
     "/etc/dpkg/dpkg.cfg.d/99mmdebstrap",
     "/etc/group-",
     "/etc/gshadow-",
@@ -133,13 +137,15 @@ mod tests {
     #[test]
     fn a_tree_is_tidied_and_its_log_directories_stay() {
         let directory = tempfile::tempdir().unwrap();
-        for name in ["var/log/apt", "etc/ssh", "tmp/x", "var/cache/apt"] {
+        for name in ["var/log/apt", "etc/ssh", "etc/apt/sources.list.d", "tmp/x", "var/cache/apt"] {
             std::fs::create_dir_all(directory.path().join(name)).unwrap();
         }
         for name in [
             "var/log/apt/term.log",
             "etc/ssh/ssh_host_new_key",
             "etc/ssh/sshd_config",
+            "etc/.resolv.conf.systemd-resolved.bak",
+            "etc/apt/sources.list.d/0000sources.list",
             "var/cache/apt/pkgcache.bin",
         ] {
             std::fs::write(directory.path().join(name), "x").unwrap();
@@ -148,5 +154,7 @@ mod tests {
         let there = |name: &str| directory.path().join(name).exists();
         assert!(there("var/log/apt") && there("etc/ssh/sshd_config") && there("tmp"));
         assert!(!there("var/log/apt/term.log") && !there("etc/ssh/ssh_host_new_key") && !there("tmp/x"));
+        assert!(!there("etc/.resolv.conf.systemd-resolved.bak"));
+        assert!(there("etc/apt/sources.list.d") && !there("etc/apt/sources.list.d/0000sources.list"));
     }
 }
