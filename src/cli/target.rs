@@ -126,7 +126,7 @@ fn distros() -> Vec<&'static str> {
 fn with_near_verbs(error: Error, name: &str, verbs: &[&str]) -> Error {
     match near::question(name, verbs.iter().copied().filter(|verb| *verb != "worker")) {
         Some(question) => error.hint(question),
-        None => error.hint("`rvmb --help` lists hypervisors and commands."),
+        None => error,
     }
 }
 
