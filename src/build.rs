@@ -4,17 +4,17 @@
 //! its place. [`assemble`] is the worker's half: tree, disk, image.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::{self, Event, Outcome, Sink, Step, Unit};
+use crate::event::{self, Event, Outcome, Recorder, Step, Unit};
 use crate::host::apt::{self, Apt};
 use crate::host::interrupt::OnCancel;
 use crate::host::mounts::View;
 use crate::host::run::Runner;
 use crate::host::tree::{self, Root};
-use crate::manifest::{self, Timing};
-use crate::plan::{Package, Plan, Planned, Secrets};
+use crate::manifest;
+use crate::plan::{Package, Plan, Planned, Secrets, explain_age};
 use crate::rootfs::{self, Site, layers, packages, seal};
 use crate::worker::front::Worker;
 use crate::worker::{Answer, Order, Task};
@@ -29,17 +29,17 @@ pub struct Receipt {
     pub image: PathBuf,
 }
 
-/// Builds what was planned. `on_cancel` is given what ends the work early.
+/// Builds what was planned. `recorder` is among those that `runner` speaks to;
+/// `on_cancel` is given what ends the work early.
 pub fn build(
     planned: &Planned,
     partial: &Partial,
     runner: &Runner,
+    recorder: &Recorder,
     on_cancel: &dyn Fn(OnCancel),
 ) -> Result<Receipt> {
     let plan = &planned.plan;
-    let timer = Arc::new(Timer { inner: Arc::clone(runner.sink()), timings: Mutex::default() });
-    let runner = &runner.speaking_to(Arc::clone(&timer) as Arc<dyn Sink>);
-    let sink = timer.as_ref();
+    let sink = runner.sink().as_ref();
 
     event::step(sink, Step::Download, || download(plan, runner))?;
 
@@ -66,7 +66,7 @@ pub fn build(
     event::step(sink, Step::Finish, || {
         let mut names = vec![plan.output.image.clone()];
         names.extend(write_launch_files(plan, &partial.path)?);
-        manifest::write(&partial.path, plan, &packages, &names, &timer.timings())?;
+        manifest::write(&partial.path, plan, &packages, &names, &recorder.timings())?;
         put_in_place(plan, &partial.path)?;
         Ok(((), Outcome::Done))
     })?;
@@ -161,9 +161,7 @@ fn download(plan: &Plan, runner: &Runner) -> Result<((), Outcome)> {
                 });
             }
         })
-        .map_err(|error| {
-            crate::plan::explain_age(apt::explain(error), &plan.suite).within("downloading packages")
-        })?;
+        .map_err(|error| explain_age(apt::explain(error), &plan.suite).within("downloading packages"))?;
     Ok(((), Outcome::Done))
 }
 
@@ -236,27 +234,4 @@ fn put_in_place(plan: &Plan, partial: &Path) -> Result<()> {
     )
     .context(Kind::Delivery, context)?;
     tree::remove(partial)
-}
-
-/// Hands events on and keeps how long each step took.
-struct Timer {
-    inner: Arc<dyn Sink>,
-    timings: Mutex<Vec<Timing>>,
-}
-
-impl Timer {
-    fn timings(&self) -> Vec<Timing> {
-        self.timings.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Sink for Timer {
-    fn emit(&self, event: Event) {
-        if let Event::Finished { step, outcome, milliseconds } = &event {
-            let timing =
-                Timing { step: *step, milliseconds: *milliseconds, cached: *outcome == Outcome::Cached };
-            self.timings.lock().unwrap_or_else(PoisonError::into_inner).push(timing);
-        }
-        self.inner.emit(event);
-    }
 }

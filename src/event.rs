@@ -2,6 +2,9 @@
 //!
 //! Events cross from the worker to the front as JSON lines, and are what `--progress json` prints.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use serde::{Deserialize, Serialize};
 
 /// A named step of the build, in the order in which they happen.
@@ -149,9 +152,53 @@ pub fn step<T>(
     work: impl FnOnce() -> crate::Result<(T, Outcome)>,
 ) -> crate::Result<T> {
     sink.emit(Event::Started { step });
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let (value, outcome) = work()?;
     let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     sink.emit(Event::Finished { step, outcome, milliseconds });
     Ok(value)
+}
+
+/// A step that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Timing {
+    /// Which.
+    pub step: Step,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Wall time in milliseconds.
+    pub milliseconds: u64,
+}
+
+/// Remembers which steps ended, in the order in which they did.
+pub struct Recorder {
+    start: Instant,
+    timings: Mutex<Vec<Timing>>,
+}
+
+impl Recorder {
+    /// Starts to count the time of the whole.
+    #[expect(clippy::new_without_default, reason = "it starts a clock, which a default would hide")]
+    pub fn new() -> Recorder {
+        Recorder { start: Instant::now(), timings: Mutex::new(Vec::new()) }
+    }
+
+    /// The steps that ended.
+    pub fn timings(&self) -> Vec<Timing> {
+        self.timings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+impl Sink for Recorder {
+    fn emit(&self, event: Event) {
+        if let Event::Finished { step, outcome, milliseconds } = event {
+            let timing = Timing { step, outcome, milliseconds };
+            self.timings.lock().unwrap_or_else(PoisonError::into_inner).push(timing);
+        }
+    }
 }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use super::target::Target;
 use crate::build::{self, Partial};
 use crate::error::{Error, Kind, Result};
-use crate::event::Sink;
+use crate::event::{Recorder, Sink};
 use crate::host::interrupt::Interrupt;
 use crate::host::run::Runner;
 use crate::plan;
 use crate::ui::Ui;
 use crate::ui::log::{Fanout, LogFile};
-use crate::ui::table::Recorder;
 
 /// The name of the log in the output directory.
 const LOG: &str = "build.log";
@@ -37,7 +36,7 @@ pub fn run(args: Args, ui: &Ui) -> Result<()> {
     let sinks = vec![ui.sink(), Arc::clone(&recorder) as Arc<dyn Sink>, Arc::clone(&log) as Arc<dyn Sink>];
     let runner = Runner::new(Arc::new(Fanout(sinks)));
     interrupt.on_cancel(runner.canceller());
-    let receipt = build::build(&planned, &partial, &runner, &|cancel| interrupt.on_cancel(cancel))
+    let receipt = build::build(&planned, &partial, &runner, &recorder, &|cancel| interrupt.on_cancel(cancel))
         .map_err(|error| told_apart(error, &interrupt))?;
     log.close()?;
     ui.finish(&recorder);

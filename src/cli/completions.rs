@@ -5,8 +5,9 @@ use std::io::Write;
 use clap::builder::{NonEmptyStringValueParser, PossibleValue, TypedValueParser};
 use clap::{Arg, Command};
 
-use super::hypervisors::{AVAILABLE, DISTROS};
+use super::target::DISTROS;
 use crate::error::{Context, Kind, Result};
+use crate::hypervisor;
 use crate::suite::Registry;
 
 /// Arguments of `rvmb completions`.
@@ -50,8 +51,8 @@ impl TypedValueParser for SuiteNames {
 /// them; reading the suite files at every start would be a waste.
 fn with_suites(command: Command, registry: &Registry) -> Command {
     let in_pairs = |command: Command| {
-        AVAILABLE.iter().fold(command, |command, (hypervisor, _)| {
-            command.mut_subcommand(hypervisor, |command| {
+        hypervisor::all().iter().fold(command, |command, hypervisor| {
+            command.mut_subcommand(hypervisor.name(), |command| {
                 DISTROS.iter().fold(command, |command, (distro, _)| {
                     let suites = registry.suites(distro).iter().map(|suite| suite.codename.clone()).collect();
                     command.mut_subcommand(distro, |command| {

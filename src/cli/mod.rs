@@ -5,7 +5,6 @@
 
 pub mod build;
 pub mod completions;
-pub mod hypervisors;
 pub mod options;
 pub mod order;
 pub mod output;

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use super::hypervisors::{AVAILABLE, COMING, DISTROS};
 use super::options::Options;
 use crate::appliance::{Appliance, config};
 use crate::error::{Error, Result};
-use crate::near;
+use crate::{hypervisor, near};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,6 +16,10 @@ Examples:
   rvmb {hypervisor} {distro} --addpkg nginx,vim --user bob --firstboot setup.sh
   rvmb {hypervisor} {distro} --suite {suite} --rootsize 8G --swapsize 0 -d web -o
   rvmb plan {hypervisor} {distro} --addpkg nginx";
+
+/// Distributions, with what the help says of each.
+pub const DISTROS: &[(&str, &str)] =
+    &[("debian", "Build a Debian machine"), ("ubuntu", "Build an Ubuntu machine")];
 
 /// A machine as the command line describes it.
 #[derive(Clone, Debug)]
@@ -28,15 +31,17 @@ pub struct Target {
 
 /// Adds a subcommand for each hypervisor, and to each one for each distribution.
 pub fn augment(command: Command) -> Command {
-    AVAILABLE
+    hypervisor::all()
         .iter()
-        .fold(command, |command, (name, about)| command.subcommand(hypervisor_command(name, about)))
+        .fold(command, |command, target| {
+            command.subcommand(hypervisor_command(target.name(), target.summary()))
+        })
         .allow_external_subcommands(true)
 }
 
-fn hypervisor_command(name: &'static str, about: &'static str) -> Command {
+fn hypervisor_command(name: &'static str, summary: &str) -> Command {
     let command = Command::new(name)
-        .about(about)
+        .about(format!("Build a machine for {summary}"))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .allow_external_subcommands(true)
@@ -59,9 +64,7 @@ impl Target {
     ///
     /// [`crate::Kind::Usage`] for a hypervisor or a distribution that there is not.
     pub fn from_matches(name: &str, matches: &ArgMatches, verbs: &[&str]) -> Result<Target> {
-        if !AVAILABLE.iter().any(|(known, _)| *known == name) {
-            return Err(no_hypervisor(name, verbs));
-        }
+        hypervisor::find(name).map_err(|error| with_near_verbs(error, name, verbs))?;
         let (distro, matches) = matches.subcommand().unwrap_or(("", matches));
         if !DISTROS.iter().any(|(known, _)| *known == distro) {
             return Err(no_distro(distro));
@@ -88,8 +91,10 @@ impl Target {
     ///
     /// As for [`Target::appliance`].
     pub fn appliance_with(self, usual: &[PathBuf]) -> Result<Appliance> {
-        let (hypervisors, distros) = (names(AVAILABLE), names(DISTROS));
-        let known = config::Known { hypervisors: &hypervisors, coming: COMING, distros: &distros };
+        let hypervisors: Vec<&str> = hypervisor::all().iter().map(|hypervisor| hypervisor.name()).collect();
+        let distros = distros();
+        let known =
+            config::Known { hypervisors: &hypervisors, coming: hypervisor::PLANNED, distros: &distros };
         let named = self.options.config();
         let configured = config::load(usual, named, &self.hypervisor, &self.distro, known)?;
         Ok(configured.overlaid_by(self.options.appliance(&self.hypervisor, &self.distro)?))
@@ -113,27 +118,22 @@ pub fn option_command() -> Command {
     Options::augment_args(Command::new("rvmb"))
 }
 
-fn names(table: &[(&'static str, &'static str)]) -> Vec<&'static str> {
-    table.iter().map(|(name, _)| *name).collect()
+fn distros() -> Vec<&'static str> {
+    DISTROS.iter().map(|(name, _)| *name).collect()
 }
 
-fn no_hypervisor(name: &str, verbs: &[&str]) -> Error {
-    let available = names(AVAILABLE).join(", ");
-    if COMING.contains(&name) {
-        return Error::usage(format!("machines for `{name}` cannot be built yet"))
-            .hint(format!("Hypervisors that can be built for are {available}."));
-    }
-    let error = Error::usage(format!("`{name}` is neither a hypervisor nor a command"));
-    match near::question(name, names(AVAILABLE).into_iter().chain(verbs.iter().copied())) {
+/// A word that is no hypervisor may be a verb that was misspelt.
+fn with_near_verbs(error: Error, name: &str, verbs: &[&str]) -> Error {
+    match near::question(name, verbs.iter().copied().filter(|verb| *verb != "worker")) {
         Some(question) => error.hint(question),
-        None => error.hint(format!("Hypervisors are {available}; `rvmb --help` lists the commands.")),
+        None => error,
     }
 }
 
 fn no_distro(name: &str) -> Error {
-    let available = names(DISTROS).join(", ");
+    let available = distros().join(", ");
     let error = Error::usage(format!("`{name}` is no distribution that rvmb knows"));
-    let error = match near::question(name, names(DISTROS)) {
+    let error = match near::question(name, distros()) {
         Some(question) => error.hint(question),
         None => error.hint(format!("Distributions are {available}.")),
     };

@@ -73,12 +73,6 @@ impl Runner {
         self
     }
 
-    /// The same runner, speaking to another sink.
-    #[must_use]
-    pub fn speaking_to(&self, sink: Arc<dyn Sink>) -> Runner {
-        Runner { sink, ..self.clone() }
-    }
-
     /// What ends the programs that run, and lets no other start.
     pub fn canceller(&self) -> OnCancel {
         let running = Arc::clone(&self.running);

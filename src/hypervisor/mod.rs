@@ -7,6 +7,7 @@ mod launch;
 mod qemu;
 
 use crate::error::{Error, Result};
+use crate::near;
 use crate::plan::Plan;
 use crate::units::Size;
 
@@ -46,11 +47,8 @@ pub trait Hypervisor: Sync {
 const ALL: &[&dyn Hypervisor] = &[&kvm::Kvm, &qemu::Qemu];
 
 /// Names that users know from vmbuilder and others, and that come later.
-const PLANNED: &[&str] =
+pub const PLANNED: &[&str] =
     &["xen", "vmware", "vmw6", "vmserver", "esxi", "virtualbox", "vbox", "hyperv", "raw"];
-
-/// Names that are closer than this to what was typed are offered (Jaro-Winkler, 1 is equal).
-const NEAR: f64 = 0.75;
 
 /// Every hypervisor that images can be made for.
 pub fn all() -> &'static [&'static dyn Hypervisor] {
@@ -67,20 +65,17 @@ pub fn find(name: &str) -> Result<&'static dyn Hypervisor> {
     if PLANNED.contains(&name) {
         return Err(Error::usage(format!("{name} is not available yet; available: {available}")));
     }
+    let names = ALL.iter().map(|hypervisor| hypervisor.name()).chain(PLANNED.iter().copied());
     let error = Error::usage(format!("`{name}` is not a hypervisor; available: {available}"));
-    let near: Vec<String> = near_matches(name).into_iter().map(|name| format!("`{name}`")).collect();
-    Err(if near.is_empty() { error } else { error.hint(format!("Did you mean {}?", near.join(" or "))) })
+    Err(match near::question(name, names) {
+        Some(question) => error.hint(question),
+        None => error,
+    })
 }
 
 /// The files that are left beside the image of `plan` to start it.
 pub fn launch_files(plan: &Plan) -> Result<Vec<LaunchFile>> {
     Ok(find(&plan.target.hypervisor)?.launch_files(plan))
-}
-
-fn near_matches(name: &str) -> Vec<&'static str> {
-    let lower = name.to_lowercase();
-    let names = ALL.iter().map(|hypervisor| hypervisor.name()).chain(PLANNED.iter().copied());
-    names.filter(|known| strsim::jaro_winkler(known, &lower) > NEAR).collect()
 }
 
 #[cfg(test)]

@@ -8,22 +8,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Context, Kind, Result};
-use crate::event::Step;
+use crate::event::Timing;
 use crate::plan::{Package, Plan};
 
 /// The name of the manifest in an output directory. A directory that has one is rvmb's.
 pub const MANIFEST: &str = "manifest.json";
-
-/// How long a step took.
-#[derive(Clone, Debug, Serialize)]
-pub struct Timing {
-    /// Which.
-    pub step: Step,
-    /// Wall time.
-    pub milliseconds: u64,
-    /// Whether its result was in the cache.
-    pub cached: bool,
-}
 
 /// manifest.json.
 #[derive(Debug, Serialize)]

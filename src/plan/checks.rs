@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::archive::NO_SECURITY;
 use crate::error::{Context, Error, Kind, Result};
+use crate::near;
 
 /// The locales of glibc, `NAME CHARSET`, as its localedata/SUPPORTED lists them.
 const LOCALES: &str = include_str!("locales.txt");
@@ -129,11 +131,13 @@ pub(super) fn package(word: &str) -> Result<()> {
 pub(super) fn mirror(option: &str, address: &str) -> Result<()> {
     let plain = address.bytes().all(|byte| byte.is_ascii_graphic() && !b"[]\"'".contains(&byte));
     let known = ["http://", "https://", "file:/", "copy:/"].iter().any(|scheme| address.starts_with(scheme));
-    if plain && known {
+    let may_be_left_out = option == "--security-mirror";
+    if (plain && known) || (may_be_left_out && address == NO_SECURITY) {
         return Ok(());
     }
+    let or_none = if may_be_left_out { ", or none to leave its packages out" } else { "" };
     Err(Error::config(format!("`{address}` is not the address of a mirror"))
-        .hint(format!("Write {option} as http://host/path, https://host/path or file:/path.")))
+        .hint(format!("Write {option} as http://host/path, https://host/path or file:/path{or_none}.")))
 }
 
 /// Reads a script that runs in the guest. It must be a text file with an interpreter line.
@@ -182,20 +186,16 @@ fn text_file(option: &str, path: &Path) -> Result<String> {
     String::from_utf8(bytes).context(Kind::Config, context)
 }
 
-/// Adds up to three names that are near a wrong one.
+/// Adds names that are near a wrong one.
 pub(super) fn with_near_matches<'a>(
     error: Error,
     wrong: &str,
     known: impl Iterator<Item = &'a str>,
 ) -> Error {
-    let lower = wrong.to_lowercase();
-    let mut scored: Vec<(f64, &str)> = known
-        .map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name))
-        .filter(|(score, _)| *score > 0.8)
-        .collect();
-    scored.sort_by(|left, right| right.0.total_cmp(&left.0));
-    let near: Vec<&str> = scored.into_iter().take(3).map(|(_, name)| name).collect();
-    if near.is_empty() { error } else { error.hint(format!("Did you mean {}?", near.join(", "))) }
+    match near::question(wrong, known) {
+        Some(question) => error.hint(question),
+        None => error,
+    }
 }
 
 #[cfg(test)]
@@ -257,5 +257,14 @@ mod tests {
         assert!(script("--firstboot", &path).is_ok());
         assert!(script("--firstboot", directory.path()).is_err());
         assert!(script("--firstboot", &directory.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn only_the_security_mirror_can_be_none() {
+        assert!(mirror("--security-mirror", "none").is_ok());
+        assert!(mirror("--security-mirror", "http://m.example/debian-security").is_ok());
+        assert!(mirror("--mirror", "none").is_err());
+        let error = mirror("--security-mirror", "nothing").unwrap_err();
+        assert!(error.hints()[0].contains("none"));
     }
 }

@@ -99,8 +99,8 @@ fn line(event: &Event, time: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::Recorder;
     use super::*;
+    use crate::event::Recorder;
     use crate::event::Step;
 
     #[test]

@@ -19,7 +19,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::{Event, Sink};
+use crate::event::{Event, Recorder, Sink};
 use lines::Messages;
 use style::Style;
 
@@ -181,7 +181,7 @@ impl Ui {
     }
 
     /// Ends a build that went well: nothing is drawn any more, and the table says where the time went.
-    pub fn finish(&self, recorder: &table::Recorder) {
+    pub fn finish(&self, recorder: &Recorder) {
         self.reporter.end();
         if !self.json && self.verbosity > Verbosity::Quiet {
             let table = table::render(&recorder.timings(), recorder.elapsed(), self.style);

@@ -1,55 +1,10 @@
 //! Where the time went: the table that ends a build.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::lines::{duration, title};
 use super::style::{Style, Tone};
-use crate::event::{Event, Outcome, Sink, Step};
-
-/// A step that ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
-    /// Which.
-    pub step: Step,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Wall time in milliseconds.
-    pub milliseconds: u64,
-}
-
-/// Remembers which steps ended, in the order in which they did.
-pub struct Recorder {
-    start: Instant,
-    timings: Mutex<Vec<Timing>>,
-}
-
-impl Recorder {
-    /// Starts to count the time of the whole.
-    #[expect(clippy::new_without_default, reason = "it starts a clock, which a default would hide")]
-    pub fn new() -> Recorder {
-        Recorder { start: Instant::now(), timings: Mutex::new(Vec::new()) }
-    }
-
-    /// The steps that ended.
-    pub fn timings(&self) -> Vec<Timing> {
-        self.timings.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The time since the start.
-    pub fn elapsed(&self) -> Duration {
-        self.start.elapsed()
-    }
-}
-
-impl Sink for Recorder {
-    fn emit(&self, event: Event) {
-        if let Event::Finished { step, outcome, milliseconds } = event {
-            let timing = Timing { step, outcome, milliseconds };
-            self.timings.lock().unwrap_or_else(PoisonError::into_inner).push(timing);
-        }
-    }
-}
+use crate::event::{Outcome, Timing};
 
 /// The table. Shares are of `whole`; steps that ran beside each other make more than the whole together.
 pub fn render(timings: &[Timing], whole: Duration, style: Style) -> String {
@@ -73,6 +28,7 @@ pub fn render(timings: &[Timing], whole: Duration, style: Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Event, Recorder, Sink, Step};
 
     #[test]
     fn the_table_says_where_the_time_went() {

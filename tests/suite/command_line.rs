@@ -21,7 +21,7 @@ fn refusals_go_to_standard_error_with_their_code() {
     let table: &[(&[&str], i32, &str)] = &[
         (&[], 2, "Usage: rvmb HYPERVISOR DISTRO"),
         (&["kvm", "--suite", "jammy"], 2, "<DISTRO>"),
-        (&["xen", "debian"], 2, "error: machines for `xen` cannot be built yet\n  hint: "),
+        (&["xen", "debian"], 2, "error: xen is not available yet; available: kvm, qemu\n"),
         (&["kmv", "debian"], 2, "Did you mean `kvm`?"),
         (&["kvm", "debian", "--sute", "trixie"], 2, "--suite"),
         (&["kvm", "debian", "-c", "/nonexistent.cfg"], 3, "error: reading /nonexistent.cfg\n  caused by: "),
