@@ -185,12 +185,26 @@ fn explain(stdout: &str, stderr: &str, index: &Index) -> Error {
     });
     let what = if missing.len() == 1 { "there is no package" } else { "there are no packages" };
     let mut error = Error::config(format!("{what} {} in this suite", missing.join(", ")));
-    for name in &missing {
-        if let Some(question) = near::question(name, names.iter().map(String::as_str)) {
-            error = error.hint(question);
+    for word in &missing {
+        if let Some(hint) = explain_word(word, &names) {
+            error = error.hint(hint);
         }
     }
     error.hint("Check --addpkg and --components; `rvmb plan … --json` lists the archive's sources.")
+}
+
+/// What may be wrong with a word of apt's, `NAME[:ARCHITECTURE][=VERSION]`.
+fn explain_word(word: &str, names: &BTreeSet<String>) -> Option<String> {
+    let name = word.split([':', '=']).next().unwrap_or(word);
+    if name == word || !names.contains(name) {
+        return near::question(name, names.iter().map(String::as_str));
+    }
+    Some(match word.split_once('=') {
+        Some((_, version)) => format!("The suite has {name}, but not in version {version}."),
+        None => {
+            format!("The suite has {name}, but only packages of the machine's own architecture can be added.")
+        }
+    })
 }
 
 /// Names in apt's complaints about packages that it does not know.
@@ -249,5 +263,15 @@ mod tests {
         let stderr = "E: Unable to locate package nginxx\nE: Unable to locate package nginxx\n\
                       E: Package 'foo' has no installation candidate\nE: Version '9' for 'bar' was not found\n";
         assert_eq!(missing_packages(stderr), ["nginxx", "foo", "bar=9"]);
+    }
+
+    #[test]
+    fn a_version_and_an_architecture_that_are_not_there_are_told_apart() {
+        let names = BTreeSet::from(["hello".to_owned()]);
+        let hint = |word| explain_word(word, &names).unwrap_or_default();
+        assert!(hint("hello=9.9").contains("version 9.9"));
+        assert!(hint("hello:i386").contains("architecture"));
+        assert!(hint("helo").contains("`hello`"));
+        assert!(hint("helo=1").contains("`hello`"));
     }
 }
