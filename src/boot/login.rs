@@ -25,7 +25,7 @@ enum State {
 }
 
 /// A login in progress.
-pub(super) struct Login {
+pub struct Login {
     user: String,
     password: String,
     state: State,
@@ -36,7 +36,7 @@ pub(super) struct Login {
 
 /// What is to be done next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub enum Next {
     /// Wait for the guest.
     Wait,
     /// Type this.
@@ -47,12 +47,12 @@ pub(super) enum Next {
 
 impl Login {
     /// A login of `user` that begins at `now`.
-    pub(super) fn new(user: String, password: String, now: Instant) -> Self {
+    pub fn new(user: String, password: String, now: Instant) -> Self {
         Login { user, password, state: State::Name, begun: now, acted: None, refused: 0 }
     }
 
     /// Looks at the console, of which `fresh` lines are new, and decides.
-    pub(super) fn step(&mut self, console: &Console, fresh: &[String], now: Instant) -> Next {
+    pub fn step(&mut self, console: &Console, fresh: &[String], now: Instant) -> Next {
         if let Some(answer) = fresh.iter().find_map(|line| line.trim().strip_prefix(ANSWER)) {
             return if answer == self.user {
                 Next::Over(Outcome::Ok, format!("{} logged in on the serial console", self.user))
