@@ -82,7 +82,7 @@ impl Login {
     }
 
     fn act(&mut self, prompt: &str, now: Instant) -> Next {
-        let quiet = self.acted.map_or(Duration::MAX, |acted| now.duration_since(acted));
+        let quiet = now.duration_since(self.acted.unwrap_or(self.begun));
         let typed = match self.state {
             State::Name if asks_for_name(prompt) => {
                 self.state = State::Password;
@@ -178,7 +178,8 @@ mod tests {
     fn a_prompt_that_was_written_over_is_asked_for_again() {
         let mut scene = Scene::new();
         scene.console.feed(b"[   12.3] random: crng init done");
-        assert_eq!(scene.step(b"", 0), typed("\n"));
+        assert_eq!(scene.step(b"", 0), Next::Wait);
+        assert_eq!(scene.step(b"", 7), typed("\n"));
         assert_eq!(scene.step(b"\r\nvm login: ", 1), typed("bob\n"));
     }
 

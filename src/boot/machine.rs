@@ -53,9 +53,12 @@ impl Settings<'_> {
         }
         // The copy is thrown away, so nothing in it has to reach the platter.
         let disk = self.disk.display();
-        add("-drive", format!("file={disk},format=raw,if=virtio,cache=unsafe,discard=unmap"));
-        // The guest gets an address and a default route from QEMU itself; nothing can connect to it.
-        add("-nic", "user,model=virtio-net-pci".to_owned());
+        add("-drive", format!("file={disk},format=raw,if=none,id=disk0,cache=unsafe,discard=unmap"));
+        add("-device", "virtio-blk-pci,drive=disk0,bootindex=0".to_owned());
+        // The guest gets an address and a default route from QEMU itself; nothing can connect to it. No
+        // network boot code: it would only take time.
+        add("-netdev", "user,id=net0".to_owned());
+        add("-device", "virtio-net-pci,netdev=net0,romfile=".to_owned());
         add("-device", "virtio-rng-pci".to_owned());
         for (name, descriptor) in [("console", console), ("check", check)] {
             add("-chardev", format!("socket,id={name},fd={descriptor}"));
@@ -121,7 +124,8 @@ pub(super) struct Port {
 }
 
 impl Port {
-    fn new(stream: UnixStream) -> Result<Self> {
+    /// A port at the far end of which the guest is.
+    pub(super) fn new(stream: UnixStream) -> Result<Self> {
         stream.set_nonblocking(true).context(Kind::Host, || "setting up a serial port".to_owned())?;
         Ok(Port { stream, open: true })
     }
@@ -179,8 +183,10 @@ mod tests {
         -machine q35
         -m 1024
         -smp 2
-        -drive file=/proc/1/fd/9,format=raw,if=virtio,cache=unsafe,discard=unmap
-        -nic user,model=virtio-net-pci
+        -drive file=/proc/1/fd/9,format=raw,if=none,id=disk0,cache=unsafe,discard=unmap
+        -device virtio-blk-pci,drive=disk0,bootindex=0
+        -netdev user,id=net0
+        -device virtio-net-pci,netdev=net0,romfile=
         -device virtio-rng-pci
         -chardev socket,id=console,fd=5
         -serial chardev:console

@@ -303,3 +303,124 @@ fn power_off_check(took: Duration, unmounted: bool) -> Check {
     };
     Check { seconds, ..found }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::boot::machine::Port;
+    use crate::event::Silent;
+    use crate::host::run::Runner;
+
+    /// A machine that is a shell command, with the guest's ends of console and check channel.
+    fn machine(command: &str) -> (Machine, UnixStream, UnixStream) {
+        let (console, guest_console) = UnixStream::pair().unwrap();
+        let (check, guest_check) = UnixStream::pair().unwrap();
+        let runner = Runner::new(Arc::new(Silent));
+        let process = runner.command("sh").args(["-c", command]).start().unwrap();
+        let machine =
+            Machine { process, console: Port::new(console).unwrap(), check: Port::new(check).unwrap() };
+        (machine, guest_console, guest_check)
+    }
+
+    fn session(machine: Machine, limit: u64, interrupted: &AtomicBool) -> Session<'_> {
+        let password = Passwords::Given("secret".to_owned());
+        Session::new(machine, password, Duration::from_secs(limit), interrupted, &Silent)
+    }
+
+    fn expect(stream: &mut UnixStream, text: &str) {
+        let mut bytes = vec![0; text.len()];
+        stream.read_exact(&mut bytes).unwrap();
+        assert_eq!(String::from_utf8_lossy(&bytes), text);
+    }
+
+    fn outcome(observed: &Observed, name: &str) -> (Outcome, String) {
+        let check = observed.checks.iter().find(|check| check.name == name).unwrap();
+        (check.outcome, check.detail.clone())
+    }
+
+    #[test]
+    fn a_whole_conversation() {
+        let (machine, mut console, mut check) = machine("sleep 4");
+        let guest = std::thread::spawn(move || {
+            // The words of a firmware, without an end of line.
+            check.write_all(b"BdsDxe: starting\nrvmb-check started\n").unwrap();
+            check.write_all(b"rvmb-check multi-user ok after 20 s\nrvmb-check login bob\n").unwrap();
+            check.write_all(b"rvmb-check kernel failed old\nrvmb-check end\n").unwrap();
+            console.write_all(b"vm login: ").unwrap();
+            expect(&mut console, "bob\n");
+            console.write_all(b"bob\r\nPassword: ").unwrap();
+            expect(&mut console, "secret\n");
+            console.write_all(b"\r\nrvmb-login:bob\r\n").unwrap();
+            expect(&mut console, "exit\n");
+            expect(&mut check, "poweroff\n");
+            console.write_all(b"reboot: Power down\r\n").unwrap();
+        });
+        let interrupted = AtomicBool::new(false);
+        let mut session = session(machine, 60, &interrupted);
+        session.boot().unwrap();
+        assert!(session.booted.is_some());
+        session.check().unwrap();
+        guest.join().unwrap();
+        let observed = session.finish(|| Ok(true)).unwrap();
+        assert_eq!(outcome(&observed, "boot").0, Outcome::Ok);
+        assert_eq!(outcome(&observed, "multi-user"), (Outcome::Ok, "after 20 s".to_owned()));
+        assert_eq!(outcome(&observed, "login").0, Outcome::Ok);
+        assert_eq!(outcome(&observed, "kernel"), (Outcome::Failed, "old".to_owned()));
+        assert_eq!(outcome(&observed, "network").0, Outcome::Skipped);
+        assert_eq!(outcome(&observed, "power-off").0, Outcome::Ok);
+        assert_eq!(observed.checks.len(), check::NAMES.len() + 2);
+        assert!(!observed.console_tail.iter().any(|line| line.contains("Power down")));
+    }
+
+    #[test]
+    fn a_panic_ends_it_at_once() {
+        let (machine, mut console, _check) = machine("sleep 100");
+        console.write_all(b"[ 1.2] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n").unwrap();
+        let interrupted = AtomicBool::new(false);
+        let mut session = session(machine, 60, &interrupted);
+        session.boot().unwrap();
+        session.check().unwrap();
+        let observed = session.finish(|| Ok(true)).unwrap();
+        let (outcome, detail) = outcome(&observed, "boot");
+        assert_eq!(outcome, Outcome::Failed);
+        assert!(detail.contains("Unable to mount root fs"), "{detail}");
+        assert_eq!(observed.console_tail.len(), 1);
+    }
+
+    #[test]
+    fn time_runs_out() {
+        let (machine, mut console, mut check) = machine("sleep 100");
+        console.write_all(b"Loading...").unwrap();
+        check.write_all(b"rvmb-check started\n").unwrap();
+        let interrupted = AtomicBool::new(false);
+        let mut session = session(machine, 1, &interrupted);
+        session.boot().unwrap();
+        session.check().unwrap();
+        let observed = session.finish(|| Ok(true)).unwrap();
+        assert_eq!(outcome(&observed, "boot").0, Outcome::Ok);
+        assert_eq!(outcome(&observed, "power-off"), (Outcome::Failed, "not done within 1 s".to_owned()));
+    }
+
+    #[test]
+    fn an_emulator_that_does_not_start_is_an_error() {
+        let (machine, _, _) = machine("echo 'no such device' >&2; exit 1");
+        let interrupted = AtomicBool::new(false);
+        let mut session = session(machine, 60, &interrupted);
+        session.boot().unwrap();
+        let error = session.finish(|| Ok(true)).err().unwrap();
+        assert_eq!(error.message(), "starting the virtual machine");
+        assert_eq!(error.tail_lines(), ["no such device"]);
+    }
+
+    #[test]
+    fn an_interruption_ends_it() {
+        let (machine, _console, _check) = machine("sleep 100");
+        let interrupted = AtomicBool::new(true);
+        let error = session(machine, 60, &interrupted).boot().unwrap_err();
+        assert_eq!(error.kind(), Kind::Interrupted);
+    }
+}

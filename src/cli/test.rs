@@ -114,13 +114,12 @@ fn to_json(report: &Report) -> Result<String> {
 
 /// The error for a report with failed checks.
 fn verdict(report: &Report) -> Result<()> {
-    let failed: Vec<String> =
-        report.failed().map(|check| format!("{} ({})", check.name, check.detail)).collect();
+    let failed: Vec<&str> = report.failed().map(|check| check.name.as_str()).collect();
     if failed.is_empty() {
         return Ok(());
     }
     let skip = report.console_tail.len().saturating_sub(TAIL_LINES);
-    Err(Error::new(Kind::Check, format!("{} failed: {}", report.image, failed.join(", ")))
+    Err(Error::new(Kind::Check, format!("{} failed the check of: {}", report.image, failed.join(", ")))
         .tail(report.console_tail.iter().skip(skip).cloned()))
 }
 
@@ -178,7 +177,7 @@ mod tests {
         report.checks.push(check(Outcome::Failed));
         let error = verdict(&report).unwrap_err();
         assert_eq!((error.kind(), error.tail_lines().len()), (Kind::Check, TAIL_LINES));
-        assert_eq!(error.message(), "vm.qcow2 failed: network (addresses: none)");
+        assert_eq!(error.message(), "vm.qcow2 failed the check of: network");
         assert_eq!(error.tail_lines().last().map(String::as_str), Some("29"));
     }
 }

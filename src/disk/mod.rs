@@ -15,7 +15,6 @@ pub mod bootloader;
 pub mod ext4;
 pub mod fat;
 pub mod gpt;
-mod guest;
 pub mod layout;
 mod sparse;
 pub mod swap;
@@ -28,6 +27,7 @@ pub use bootloader::InTree;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::{BeforeExec, Runner};
+use crate::host::tree::Root;
 use crate::plan::{Content, Partition, Plan};
 
 /// What a disk is made of.
@@ -68,9 +68,9 @@ pub fn write(inputs: &Inputs<'_>, raw: &Path) -> Result<()> {
 
 /// The directories of the tree in which the guest mounts partitions, such as /boot/efi.
 fn create_mount_points(plan: &Plan, tree: &Path) -> Result<()> {
-    let guest = guest::Guest::open(tree)?;
+    let guest = Root::open(tree)?;
     let mounts = plan.disk.partitions.iter().filter_map(|partition| partition.mount.as_deref());
-    mounts.filter(|mount| *mount != "/").try_for_each(|mount| guest.create_directory(mount))
+    mounts.filter(|mount| *mount != "/").try_for_each(|mount| guest.create_directories(mount))
 }
 
 /// An empty file of `size` bytes that is all hole.

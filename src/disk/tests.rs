@@ -56,7 +56,7 @@ fn plan(opt: Option<Size>) -> Plan {
         "target": { "hypervisor": "kvm", "format": "raw", "flavour": "cloud", "memory": 0, "cpus": 1 },
         "archive": {
             "sources": [], "components": [], "keyring": "", "proxy": null, "mirror_origin": "suite",
-            "apt_options": [], "index": "",
+            "apt_options": [], "index": "", "archives": "",
         },
         "packages": {
             "base": [], "added": [], "removed": [], "debconf": [], "variant": null, "resolved": [],
@@ -73,7 +73,7 @@ fn plan(opt: Option<Size>) -> Plan {
         "disk": disk.unwrap(),
         "host": {
             "privilege": { "mode": "root" }, "bootstrap": { "name": "", "version": "" }, "scratch": "",
-            "cache": null,
+            "cache": null, "overlay": false,
         },
         "output": { "directory": "", "overwrite": false, "image": "" },
     });

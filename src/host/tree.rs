@@ -73,7 +73,8 @@ impl Root {
 
     /// Opens a file in the tree for reading; `Ok(None)` where there is none.
     pub fn open_file(&self, name: &str) -> Result<Option<File>> {
-        match self.resolve(name, OFlags::RDONLY, Mode::empty()) {
+        // A named pipe in place of the file must not make us wait.
+        match self.resolve(name, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty()) {
             Ok(file) => Ok(Some(file)),
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
             Err(error) => Err(error).context(Kind::Build, || format!("opening {name} in the tree")),
@@ -87,14 +88,22 @@ impl Root {
 
     /// Reads a text file of at most `limit` bytes; `Ok(None)` where there is none.
     pub fn read(&self, name: &str, limit: u64) -> Result<Option<String>> {
+        Ok(self.read_bytes(name, limit)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Reads a regular file of at most `limit` bytes; `Ok(None)` where there is none.
+    pub fn read_bytes(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         let Some(file) = self.open_file(name)? else { return Ok(None) };
         let context = || format!("reading {name} in the tree");
+        if !file.metadata().context(Kind::Build, context)?.is_file() {
+            return Err(Error::build(format!("{name} in the tree is no regular file")));
+        }
         let mut bytes = Vec::new();
         file.take(limit + 1).read_to_end(&mut bytes).context(Kind::Build, context)?;
         if bytes.len() as u64 > limit {
             return Err(Error::build(format!("{name} in the tree is larger than {limit} bytes")));
         }
-        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+        Ok(Some(bytes))
     }
 
     /// Writes a file, with its directories where they are missing, replacing what is there.
@@ -192,7 +201,8 @@ impl Root {
         let name = name.trim_start_matches('/');
         let name = if name.is_empty() { "." } else { name };
         let flags = flags | OFlags::CLOEXEC;
-        rustix::fs::openat2(&self.directory, name, flags, mode, ResolveFlags::IN_ROOT).map(File::from)
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(&self.directory, name, flags, mode, inside).map(File::from)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::near;
 
 /// The locales of glibc, `NAME CHARSET`, as its localedata/SUPPORTED lists them.
 const LOCALES: &str = include_str!("locales.txt");
@@ -182,20 +183,16 @@ fn text_file(option: &str, path: &Path) -> Result<String> {
     String::from_utf8(bytes).context(Kind::Config, context)
 }
 
-/// Adds up to three names that are near a wrong one.
+/// Adds names that are near a wrong one.
 pub(super) fn with_near_matches<'a>(
     error: Error,
     wrong: &str,
     known: impl Iterator<Item = &'a str>,
 ) -> Error {
-    let lower = wrong.to_lowercase();
-    let mut scored: Vec<(f64, &str)> = known
-        .map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name))
-        .filter(|(score, _)| *score > 0.8)
-        .collect();
-    scored.sort_by(|left, right| right.0.total_cmp(&left.0));
-    let near: Vec<&str> = scored.into_iter().take(3).map(|(_, name)| name).collect();
-    if near.is_empty() { error } else { error.hint(format!("Did you mean {}?", near.join(", "))) }
+    match near::question(wrong, known) {
+        Some(question) => error.hint(question),
+        None => error,
+    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 mod archive;
 mod checks;
+mod here;
 mod make;
 mod model;
 mod passwords;
+mod request;
 mod resolve;
 
 pub use make::{Planned, locale_line, make};

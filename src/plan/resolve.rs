@@ -11,12 +11,10 @@ use super::Package;
 use super::archive::{Index, hex};
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
+use crate::near;
 
 /// Longest line that is read from an index; dependency lists reach some 100 KiB.
 const LINE_LIMIT: usize = 4 * 1024 * 1024;
-
-/// How many near matches are named for a package that does not exist.
-const NEAR_MATCHES: usize = 3;
 
 /// What is to be installed into an empty system.
 pub(super) struct Request<'a> {
@@ -188,9 +186,8 @@ fn explain(stdout: &str, stderr: &str, index: &Index) -> Error {
     let what = if missing.len() == 1 { "there is no package" } else { "there are no packages" };
     let mut error = Error::config(format!("{what} {} in this suite", missing.join(", ")));
     for name in &missing {
-        let near = near_matches(name, &names);
-        if !near.is_empty() {
-            error = error.hint(format!("Near {name}: {}.", near.join(", ")));
+        if let Some(question) = near::question(name, names.iter().map(String::as_str)) {
+            error = error.hint(question);
         }
     }
     error.hint("Check --addpkg and --components; `rvmb plan … --json` lists the archive's sources.")
@@ -219,16 +216,6 @@ fn missing_packages(stderr: &str) -> Vec<String> {
 /// The text in the nth pair of quotation marks.
 fn quoted(line: &str, index: usize) -> &str {
     line.split(['\'', '‘', '’']).nth(2 * index + 1).unwrap_or_default()
-}
-
-fn near_matches(name: &str, names: &BTreeSet<String>) -> Vec<String> {
-    let mut scored: Vec<(f64, &String)> = names
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(score, _)| *score > 0.85)
-        .collect();
-    scored.sort_by(|left, right| right.0.total_cmp(&left.0).then_with(|| left.1.cmp(right.1)));
-    scored.into_iter().take(NEAR_MATCHES).map(|(_, candidate)| candidate.clone()).collect()
 }
 
 #[cfg(test)]
@@ -262,12 +249,5 @@ mod tests {
         let stderr = "E: Unable to locate package nginxx\nE: Unable to locate package nginxx\n\
                       E: Package 'foo' has no installation candidate\nE: Version '9' for 'bar' was not found\n";
         assert_eq!(missing_packages(stderr), ["nginxx", "foo", "bar=9"]);
-    }
-
-    #[test]
-    fn near_matches_are_the_nearest() {
-        let names: BTreeSet<String> = ["nginx", "nginx-light", "apache2", "zsh"].map(String::from).into();
-        assert_eq!(near_matches("ngimx", &names)[0], "nginx");
-        assert!(near_matches("qqqqqq", &names).is_empty());
     }
 }

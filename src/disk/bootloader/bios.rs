@@ -9,10 +9,11 @@ use std::os::unix::fs::FileExt;
 
 use uuid::Uuid;
 
+use super::LARGEST;
 use super::{DIRECTORY, InTree, menu};
 use crate::disk::gpt::SECTOR;
-use crate::disk::guest::Guest;
 use crate::error::{Context, Error, Kind, Result};
+use crate::host::tree::Root;
 use crate::plan::{Content, Disk};
 
 /// Where the package grub-pc-bin keeps its files.
@@ -55,22 +56,22 @@ pub struct Images {
 
 /// Writes GRUB's modules to /boot/grub/i386-pc and lets the guest's grub-mkimage make the core image there,
 /// as grub-install does.
-pub(super) fn prepare(guest: &Guest, root: Uuid, in_tree: InTree<'_>) -> Result<Images> {
+pub(super) fn prepare(guest: &Root, root: Uuid, in_tree: InTree<'_>) -> Result<Images> {
     let missing = || {
         Error::build("the tree has no GRUB for a BIOS")
             .hint("The package grub-pc-bin has to be installed in the machine.")
     };
-    let boot = guest.read(&format!("{MODULES}/boot.img"))?.ok_or_else(missing)?;
+    let boot = guest.read_bytes(&format!("{MODULES}/boot.img"), LARGEST)?.ok_or_else(missing)?;
     let directory = format!("{DIRECTORY}/i386-pc");
-    guest.create_directory(&directory)?;
-    for name in guest.names(MODULES)?.iter().filter(|name| is_loaded(name)) {
-        if let Some(content) = guest.read(&format!("{MODULES}/{name}"))? {
-            guest.write(&format!("{directory}/{name}"), &content)?;
+    guest.create_directories(&directory)?;
+    for name in guest.list(MODULES)?.iter().filter(|name| is_loaded(name)) {
+        if let Some(content) = guest.read_bytes(&format!("{MODULES}/{name}"), LARGEST)? {
+            guest.write(&format!("{directory}/{name}"), 0o644, &content)?;
         }
     }
-    guest.write(&format!("{directory}/boot.img"), &boot)?;
+    guest.write(&format!("{directory}/boot.img"), 0o644, &boot)?;
     let config = format!("{directory}/load.cfg");
-    guest.write(&config, menu::find_root(root).as_bytes())?;
+    guest.write(&config, 0o644, menu::find_root(root).as_bytes())?;
     let core_path = format!("{directory}/core.img");
     guest.remove(&core_path)?;
     in_tree("grub-mkimage")
@@ -79,7 +80,7 @@ pub(super) fn prepare(guest: &Guest, root: Uuid, in_tree: InTree<'_>) -> Result<
         .args(CORE_MODULES)
         .run()
         .map_err(|error| error.within("making GRUB's core image"))?;
-    let core = guest.read(&core_path)?;
+    let core = guest.read_bytes(&core_path, LARGEST)?;
     Ok(Images { boot, core: core.ok_or_else(|| Error::build("grub-mkimage left no core image"))? })
 }
 

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use super::LARGEST;
 use super::{DIRECTORY, InTree, menu};
 use crate::disk::architecture::Architecture;
-use crate::disk::guest::Guest;
 use crate::error::{Error, Result};
+use crate::host::tree::Root;
 use crate::suite::Boot;
 
 /// What a GRUB of our own making brings with it, as it finds no modules on the disk: to read the disk, to
@@ -53,7 +54,7 @@ const MODULES: &[&str] = &[
 
 /// Gathers the files of the EFI system partition, by path.
 pub(super) fn prepare(
-    guest: &Guest,
+    guest: &Root,
     boot: &Boot,
     architecture: Architecture,
     root: Uuid,
@@ -90,9 +91,9 @@ pub(super) fn prepare(
 }
 
 /// The content of the first path that exists.
-fn first_of(guest: &Guest, paths: &[String]) -> Result<Option<Vec<u8>>> {
+fn first_of(guest: &Root, paths: &[String]) -> Result<Option<Vec<u8>>> {
     for path in paths {
-        if let Some(content) = guest.read(path)? {
+        if let Some(content) = guest.read_bytes(path, LARGEST)? {
             return Ok(Some(content));
         }
     }
@@ -100,13 +101,13 @@ fn first_of(guest: &Guest, paths: &[String]) -> Result<Option<Vec<u8>>> {
 }
 
 /// A GRUB without signature: the one that the package has, or one that the guest's grub-mkimage makes.
-fn unsigned(guest: &Guest, architecture: Architecture, boot: &Boot, in_tree: InTree<'_>) -> Result<Vec<u8>> {
+fn unsigned(guest: &Root, architecture: Architecture, boot: &Boot, in_tree: InTree<'_>) -> Result<Vec<u8>> {
     let Architecture { efi_suffix: suffix, grub_efi: platform, grub_package: package, .. } = architecture;
     let directory = format!("/usr/lib/grub/{platform}");
-    if let Some(grub) = guest.read(&format!("{directory}/monolithic/grub{suffix}.efi"))? {
+    if let Some(grub) = guest.read_bytes(&format!("{directory}/monolithic/grub{suffix}.efi"), LARGEST)? {
         return Ok(grub);
     }
-    let there = guest.names(&directory)?;
+    let there = guest.list(&directory)?;
     if there.is_empty() {
         return Err(Error::build("the tree has no GRUB for UEFI")
             .hint(format!("The package {package} has to be installed in the machine.")));
@@ -120,7 +121,7 @@ fn unsigned(guest: &Guest, architecture: Architecture, boot: &Boot, in_tree: InT
         .args(MODULES.iter().filter(|module| there.contains(&format!("{module}.mod"))))
         .run()
         .map_err(|error| error.within("making GRUB for UEFI"))?;
-    let grub = guest.read(&path)?;
+    let grub = guest.read_bytes(&path, LARGEST)?;
     guest.remove(&path)?;
     grub.ok_or_else(|| Error::build("grub-mkimage left no GRUB for UEFI"))
 }
@@ -150,10 +151,10 @@ mod tests {
     /// Path and content, where contents are short.
     fn gathered(names: &[&str]) -> Result<Vec<(String, String)>> {
         let tree = tempfile::tempdir().unwrap();
-        let guest = Guest::open(tree.path()).unwrap();
-        guest.create_directory("/lib").unwrap();
+        let guest = Root::open(tree.path()).unwrap();
+        guest.create_directories("/lib").unwrap();
         for name in names {
-            guest.write(&format!("/lib/{name}"), name.as_bytes()).unwrap();
+            guest.write(&format!("/lib/{name}"), 0o644, name.as_bytes()).unwrap();
         }
         let in_tree: InTree<'_> = &|_| unreachable!("nothing is run");
         let files = prepare(&guest, &boot(), Architecture::find("amd64").unwrap(), Uuid::nil(), in_tree)?;

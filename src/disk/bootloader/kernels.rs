@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use crate::disk::guest::Guest;
 use crate::error::{Error, Result};
+use crate::host::tree::Root;
 
 /// Names of kernels: compressed on most architectures, plain on riscv64.
 const PREFIXES: [&str; 2] = ["vmlinuz-", "vmlinux-"];
@@ -17,8 +17,8 @@ pub(super) struct Kernel {
 }
 
 /// Finds the kernels of the tree.
-pub(super) fn find(guest: &Guest) -> Result<Vec<Kernel>> {
-    match_up(&guest.names("/boot")?)
+pub(super) fn find(guest: &Root) -> Result<Vec<Kernel>> {
+    match_up(&guest.list("/boot")?)
 }
 
 /// Pairs kernels with their initial RAM file systems; `names` are those of files in /boot.

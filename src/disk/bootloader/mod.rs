@@ -18,10 +18,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::architecture::Architecture;
-use super::guest::Guest;
 use crate::error::{Error, Result};
 use crate::host::run::Command;
+use crate::host::tree::Root;
 use crate::plan::{Content, Plan};
+
+/// The largest file of a boot loader that is read: they have some MiB.
+const LARGEST: u64 = 64 << 20;
 
 /// Where GRUB keeps its files in the guest.
 const DIRECTORY: &str = "/boot/grub";
@@ -46,11 +49,11 @@ pub struct BootFiles {
 /// grub-mkimage fails.
 pub fn prepare(plan: &Plan, tree: &Path, in_tree: InTree<'_>) -> Result<BootFiles> {
     let architecture = Architecture::find(&plan.architecture)?;
-    let guest = Guest::open(tree)?;
+    let guest = Root::open(tree)?;
     let Some(Content::Ext4 { uuid: root, .. }) = plan.disk.mounted_at("/").map(|root| &root.content) else {
         return Err(Error::build("the plan has no root file system"));
     };
-    guest.create_directory(DIRECTORY)?;
+    guest.create_directories(DIRECTORY)?;
     let kernels = kernels::find(&guest)?;
     let system = menu::title(&plan.suite.distro, &plan.suite.version, &plan.suite.codename);
     let menu = menu::Menu {
@@ -59,8 +62,8 @@ pub fn prepare(plan: &Plan, tree: &Path, in_tree: InTree<'_>) -> Result<BootFile
         options: &plan.guest.kernel_options,
         serial: architecture.bios,
     };
-    guest.write(&format!("{DIRECTORY}/grub.cfg"), menu.text(&kernels).as_bytes())?;
-    guest.write(&format!("{DIRECTORY}/grubenv"), menu::environment_block().as_bytes())?;
+    guest.write(&format!("{DIRECTORY}/grub.cfg"), 0o644, menu.text(&kernels).as_bytes())?;
+    guest.write(&format!("{DIRECTORY}/grubenv"), 0o644, menu::environment_block().as_bytes())?;
     copy_font(&guest)?;
     let bios = if architecture.bios { Some(bios::prepare(&guest, *root, in_tree)?) } else { None };
     let esp = efi::prepare(&guest, &plan.suite.boot, architecture, *root, in_tree)?;
@@ -68,8 +71,8 @@ pub fn prepare(plan: &Plan, tree: &Path, in_tree: InTree<'_>) -> Result<BootFile
 }
 
 /// The font with which update-grub's menu draws, where the guest has it.
-fn copy_font(guest: &Guest) -> Result<()> {
-    let Some(font) = guest.read("/usr/share/grub/unicode.pf2")? else { return Ok(()) };
-    guest.create_directory(&format!("{DIRECTORY}/fonts"))?;
-    guest.write(&format!("{DIRECTORY}/fonts/unicode.pf2"), &font)
+fn copy_font(guest: &Root) -> Result<()> {
+    let Some(font) = guest.read_bytes("/usr/share/grub/unicode.pf2", LARGEST)? else { return Ok(()) };
+    guest.create_directories(&format!("{DIRECTORY}/fonts"))?;
+    guest.write(&format!("{DIRECTORY}/fonts/unicode.pf2"), 0o644, &font)
 }

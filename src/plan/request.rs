@@ -1,0 +1,278 @@
+//! What the user's words mean for a release: everything that can be said without looking at this host
+//! or at the archive. All problems are told at once.
+
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::archive::hex;
+use super::{Guest, Script, User, checks, resolve};
+use crate::appliance::{Appliance, Sizes};
+use crate::disk::layout::{self, LayoutRequest};
+use crate::error::{Error, Result};
+use crate::hypervisor::{self, Hypervisor};
+use crate::plan::Disk;
+use crate::suite::{Registry, Suite, ext4_features};
+use crate::units::Size;
+
+/// The smallest root that any release's kernel and base system fit into.
+const SMALLEST_ROOT: Size = Size::mib(512);
+
+/// What the user's words mean for the suite; nothing but text and files was looked at.
+pub(super) struct Request<'a> {
+    pub suite: &'a Suite,
+    pub hypervisor: &'static dyn Hypervisor,
+    pub architecture: String,
+    pub flavour: String,
+    pub components: Vec<String>,
+    pub variant: &'static str,
+    pub base: Vec<String>,
+    pub added: Vec<String>,
+    pub removed: Vec<String>,
+    pub guest: Guest,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn read(appliance: &Appliance, registry: &'a Registry) -> Result<Request<'a>> {
+        let hypervisor = hypervisor::find(&appliance.hypervisor)?;
+        let suite = match &appliance.suite {
+            Some(name) => registry.find(&appliance.distro, name)?,
+            None => registry.default_suite(&appliance.distro)?,
+        };
+        let architecture = match &appliance.architecture {
+            Some(name) => name.clone(),
+            None => host_architecture().to_owned(),
+        };
+        let mut problems = Vec::new();
+        let mut check = |result: Result<()>| problems.extend(result.err());
+
+        check(known_architecture(suite, &architecture));
+        let flavour = match &appliance.flavour {
+            Some(name) => name.clone(),
+            None => suite.flavour_for(hypervisor.name(), &architecture).to_owned(),
+        };
+        check(suite.kernel_packages(&flavour, &architecture).map(drop));
+        let components = if appliance.components.is_empty() {
+            suite.archive.components.clone()
+        } else {
+            appliance.components.clone()
+        };
+        for component in &components {
+            check(known_component(suite, component));
+        }
+        for (option, address) in
+            [("--mirror", &appliance.mirror), ("--security-mirror", &appliance.security_mirror)]
+        {
+            if let Some(address) = address {
+                check(checks::mirror(option, address));
+            }
+        }
+        for word in appliance.add_packages.iter().chain(&appliance.remove_packages) {
+            check(checks::package(word));
+        }
+        let variant = variant_pattern(appliance.variant.as_deref())
+            .map_err(|error| check(Err(error)))
+            .unwrap_or_default();
+        check(disk(appliance.sizes, suite, &architecture, Uuid::nil()).map(drop));
+        let guest = guest(appliance, suite, hypervisor, &mut problems);
+        Error::all(problems)?;
+
+        let mut added = appliance.add_packages.clone();
+        if !guest.user.keys.is_empty() || !guest.root_keys.is_empty() {
+            added.push(suite.ssh.package.clone());
+        }
+        added.sort();
+        added.dedup();
+        let base = base_packages(suite, &flavour, &architecture, &guest)?;
+        added.retain(|name| !base.contains(name));
+        Ok(Request {
+            suite,
+            hypervisor,
+            architecture,
+            flavour,
+            components,
+            variant,
+            base,
+            added,
+            removed: appliance.remove_packages.clone(),
+            guest,
+        })
+    }
+
+    pub(super) fn packages(&self) -> resolve::Request<'_> {
+        resolve::Request {
+            variant: self.variant,
+            base: &self.base,
+            added: &self.added,
+            removed: &self.removed,
+        }
+    }
+}
+
+/// Debian's name of this machine's architecture.
+fn host_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "i386",
+        "powerpc64" => "ppc64el",
+        other => other,
+    }
+}
+
+fn known_architecture(suite: &Suite, architecture: &str) -> Result<()> {
+    let known = suite.bootable_architectures();
+    if !known.contains(&architecture) {
+        let error = Error::config(format!("{} cannot be built for `{architecture}`", suite.title()))
+            .hint(format!("Architectures: {}.", known.join(", ")));
+        return Err(checks::with_near_matches(error, architecture, known.into_iter()));
+    }
+    let host = host_architecture();
+    if architecture == host || (architecture == "i386" && host == "amd64") {
+        return Ok(());
+    }
+    Err(Error::host(format!("this {host} machine cannot run the programs of {architecture}"))
+        .hint(format!("Build on a machine of that architecture, or for this one: --arch {host}.")))
+}
+
+fn known_component(suite: &Suite, component: &str) -> Result<()> {
+    let known: Vec<&str> =
+        suite.archive.components.iter().chain(&suite.archive.extra_components).map(String::as_str).collect();
+    if known.contains(&component) {
+        return Ok(());
+    }
+    let error = Error::config(format!("{} has no component `{component}`", suite.title()))
+        .hint(format!("Components: {}.", known.join(", ")));
+    Err(checks::with_near_matches(error, component, known.into_iter()))
+}
+
+/// apt's pattern for a variant of debootstrap's.
+fn variant_pattern(variant: Option<&str>) -> Result<&'static str> {
+    match variant {
+        None | Some("minbase") => Ok("?or(?essential,?priority(required))"),
+        Some("important") => Ok("?or(?essential,?priority(required),?priority(important))"),
+        Some(other) => Err(Error::config(format!("there is no variant `{other}`")).hint(
+            "Variants: minbase (the default), important (what debootstrap installs without a variant).",
+        )),
+    }
+}
+
+/// Where everything lies on the disk; `seed` decides the identifiers alone.
+pub(super) fn disk(sizes: Sizes, suite: &Suite, architecture: &str, seed: Uuid) -> Result<Disk> {
+    let disk = layout::plan(&LayoutRequest {
+        architecture: architecture.to_owned(),
+        disk: sizes.disk,
+        root: sizes.root,
+        swap: sizes.swap,
+        opt: sizes.opt,
+        ext4_features: ext4_features(suite.filesystem.ext4).into_iter().map(str::to_owned).collect(),
+        seed,
+    })?;
+    match disk.mounted_at("/") {
+        Some(root) if root.size < SMALLEST_ROOT => Err(Error::config(format!(
+            "a root file system of {} cannot hold a kernel and its system",
+            root.size
+        ))
+        .hint(format!("Give at least {SMALLEST_ROOT} with --rootsize or --size; 2G suits most machines."))),
+        _ => Ok(disk),
+    }
+}
+
+fn base_packages(suite: &Suite, flavour: &str, architecture: &str, guest: &Guest) -> Result<Vec<String>> {
+    let mut names = suite.bootstrap.packages.clone();
+    names.extend(suite.kernel_packages(flavour, architecture)?.iter().cloned());
+    names.extend(suite.initramfs.packages.iter().cloned());
+    names.extend(suite.boot_packages(architecture)?.iter().cloned());
+    names.extend(suite.network.packages.iter().cloned());
+    names.extend(suite.users.packages.iter().cloned());
+    if checks::locale(&guest.locale)?.is_some() {
+        let language: String =
+            guest.locale.chars().take_while(|character| !"_.@".contains(*character)).collect();
+        names.extend(suite.locale.packages.iter().map(|name| name.replace("{language}", &language)));
+    }
+    if checks::is_legacy_zone(&guest.timezone) && !suite.locale.legacy_zones.is_empty() {
+        names.push(suite.locale.legacy_zones.clone());
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+fn guest(
+    appliance: &Appliance,
+    suite: &Suite,
+    hypervisor: &dyn Hypervisor,
+    problems: &mut Vec<Error>,
+) -> Guest {
+    let users = &appliance.users;
+    let name = users.name.clone().unwrap_or_else(|| suite.distro.clone());
+    let default_full_name = || {
+        let mut letters = suite.distro.chars();
+        letters.next().map(char::to_uppercase).into_iter().flatten().chain(letters).collect()
+    };
+    let hostname = appliance.hostname.clone().unwrap_or_else(|| suite.distro.clone());
+    let domain = appliance.domain.clone().unwrap_or_else(|| "localdomain".to_owned());
+    let locale = normal_locale(appliance.locale.as_deref());
+    let timezone = appliance.timezone.clone().unwrap_or_else(|| "UTC".to_owned());
+    let full_name = users.full_name.clone().unwrap_or_else(default_full_name);
+
+    let mut note = |result: Result<()>| problems.extend(result.err());
+    note(checks::hostname(&hostname));
+    note(checks::domain(&domain));
+    note(checks::user_name(&name));
+    note(checks::full_name(&full_name));
+    note(checks::locale(&locale).map(drop));
+    note(checks::timezone(&timezone));
+    let mut script = |option: &str, path: &Option<PathBuf>| -> Option<Script> {
+        let path = path.as_ref()?;
+        let content = checks::script(option, path).map_err(|error| note(Err(error))).ok()?;
+        let sha256 = hex(Sha256::digest(&content).as_slice());
+        Some(Script { path: path.clone(), sha256, content })
+    };
+    let firstboot = script("--firstboot", &appliance.firstboot);
+    let firstlogin = script("--firstlogin", &appliance.firstlogin);
+    let mut keys = |option: &str, path: &Option<PathBuf>| -> Vec<String> {
+        let read = path.as_ref().map(|path| checks::keys(option, path)).transpose();
+        read.map_err(|error| note(Err(error))).ok().flatten().unwrap_or_default()
+    };
+    let root_keys = keys("--ssh-key", &users.root_keys);
+    let user_keys = keys("--ssh-user-key", &users.user_keys);
+
+    Guest {
+        hostname,
+        domain,
+        locale,
+        timezone,
+        user: User {
+            full_name,
+            uid: users.uid,
+            gid: users.gid,
+            groups: suite.users.groups.clone(),
+            locked: users.lock,
+            default_password: users.password.is_none(),
+            keys: user_keys,
+            name,
+        },
+        root_keys,
+        root_password: users.root_password.is_some(),
+        firstboot,
+        firstlogin,
+        kernel_options: hypervisor.kernel_options().to_owned(),
+    }
+}
+
+/// The locale of the machine: the option, else that of the caller, else C.UTF-8. What the caller's
+/// environment names and glibc does not know is passed over.
+fn normal_locale(option: Option<&str>) -> String {
+    let spell = |name: &str| name.replace(".utf8", ".UTF-8");
+    if let Some(name) = option {
+        return spell(name);
+    }
+    let environment = std::env::var("LANG").unwrap_or_default();
+    match environment.as_str() {
+        "" | "C" | "POSIX" => "C.UTF-8".to_owned(),
+        name if checks::locale(name).is_ok() => spell(name),
+        _ => "C.UTF-8".to_owned(),
+    }
+}
