@@ -27,7 +27,7 @@ enum Place {
 
 /// The last lines of a console.
 #[derive(Debug)]
-pub(super) struct Console {
+pub struct Console {
     lines: VecDeque<String>,
     /// How many of the last lines have not been taken yet.
     fresh: usize,
@@ -39,12 +39,12 @@ pub(super) struct Console {
 
 impl Console {
     /// An empty console.
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Console { lines: VecDeque::new(), fresh: 0, partial: Vec::new(), returned: false, place: Place::Text }
     }
 
     /// Takes what the guest wrote.
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    pub fn feed(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.take(byte);
         }
@@ -110,24 +110,24 @@ impl Console {
     }
 
     /// The lines that were ended since the last call.
-    pub(super) fn take_fresh(&mut self) -> Vec<String> {
+    pub fn take_fresh(&mut self) -> Vec<String> {
         let fresh = std::mem::take(&mut self.fresh);
         self.lines.iter().skip(self.lines.len() - fresh).cloned().collect()
     }
 
     /// The line that is not ended yet, such as a prompt.
-    pub(super) fn partial(&self) -> String {
+    pub fn partial(&self) -> String {
         plain(&self.partial)
     }
 
     /// The last line with something in it.
-    pub(super) fn last(&self) -> String {
+    pub fn last(&self) -> String {
         let partial = self.partial();
         if partial.is_empty() { self.lines.back().cloned().unwrap_or_default() } else { partial }
     }
 
     /// The last `count` lines, the one that is not ended among them.
-    pub(super) fn tail(&self, count: usize) -> Vec<String> {
+    pub fn tail(&self, count: usize) -> Vec<String> {
         let partial = Some(self.partial()).filter(|partial| !partial.is_empty());
         let all: Vec<String> = self.lines.iter().cloned().chain(partial).collect();
         all.get(all.len().saturating_sub(count)..).unwrap_or_default().to_vec()

@@ -6,14 +6,17 @@ use super::console::Console;
 use super::report::Outcome;
 
 /// What the shell is told; what it echoes does not contain what it answers.
-const COMMAND: &str = "printf 'rvmb-%s:%s\\n' login \"$(id -un)\"\n";
+const COMMAND: &str = "printf 'rvmb-%s:%s\\n' user \"$(id -un)\"\n";
 /// What the answer begins with.
-const ANSWER: &str = "rvmb-login:";
+const ANSWER: &str = "rvmb-user:";
 /// How long nothing may happen before the last step is made again: a message of the kernel may have
 /// written over a prompt, and the shell of a first login may have read the command as something else.
 const AGAIN: Duration = Duration::from_secs(6);
 /// How long the password is checked, at least; what is typed meanwhile would be thrown away.
 const SETTLE: Duration = Duration::from_secs(2);
+/// How long a prompt for a name stands before it means that a password was refused: the first half of
+/// `Last login: Mon Nov 23` looks like one.
+const STEADY: Duration = Duration::from_secs(1);
 /// How long it may take altogether.
 const LIMIT: Duration = Duration::from_secs(150);
 
@@ -25,18 +28,21 @@ enum State {
 }
 
 /// A login in progress.
-pub(super) struct Login {
+pub struct Login {
     user: String,
     password: String,
     state: State,
     begun: Instant,
     acted: Option<Instant>,
     refused: u32,
+    /// The line that is not ended, and since when it is what it is.
+    prompt: String,
+    since: Instant,
 }
 
 /// What is to be done next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub enum Next {
     /// Wait for the guest.
     Wait,
     /// Type this.
@@ -47,12 +53,21 @@ pub(super) enum Next {
 
 impl Login {
     /// A login of `user` that begins at `now`.
-    pub(super) fn new(user: String, password: String, now: Instant) -> Self {
-        Login { user, password, state: State::Name, begun: now, acted: None, refused: 0 }
+    pub fn new(user: String, password: String, now: Instant) -> Self {
+        Login {
+            user,
+            password,
+            state: State::Name,
+            begun: now,
+            acted: None,
+            refused: 0,
+            prompt: String::new(),
+            since: now,
+        }
     }
 
     /// Looks at the console, of which `fresh` lines are new, and decides.
-    pub(super) fn step(&mut self, console: &Console, fresh: &[String], now: Instant) -> Next {
+    pub fn step(&mut self, console: &Console, fresh: &[String], now: Instant) -> Next {
         if let Some(answer) = fresh.iter().find_map(|line| line.trim().strip_prefix(ANSWER)) {
             return if answer == self.user {
                 Next::Over(Outcome::Ok, format!("{} logged in on the serial console", self.user))
@@ -63,8 +78,13 @@ impl Login {
                 )
             };
         }
+        if self.prompt != console.partial() {
+            self.prompt = console.partial();
+            self.since = now;
+        }
         // The words of a refusal are in the guest's language; asking for a name again is not.
-        if self.state == State::Shell && asks_for_name(&console.partial()) {
+        let steady = now.duration_since(self.since) >= STEADY;
+        if self.state == State::Shell && steady && asks_for_name(&self.prompt) {
             self.refused += 1;
             self.state = State::Name;
             if self.refused == 2 {
@@ -160,7 +180,7 @@ mod tests {
         assert_eq!(scene.step(b"\x1b[?2004hbob@vm:~$ ", 2), typed(COMMAND));
         assert_eq!(scene.step(COMMAND.replace('\n', "\r\n").as_bytes(), 1), Next::Wait);
         let over = Next::Over(Outcome::Ok, "bob logged in on the serial console".to_owned());
-        assert_eq!(scene.step(b"\x1b[?2004l\rrvmb-login:bob\r\n", 1), over);
+        assert_eq!(scene.step(b"\x1b[?2004l\rrvmb-user:bob\r\n", 1), over);
     }
 
     #[test]
@@ -168,10 +188,23 @@ mod tests {
         let mut scene = Scene::new();
         assert_eq!(scene.step(b"", 0), typed("bob\n"));
         assert_eq!(scene.step(b"bob\r\nPassword: ", 1), typed("secret\n"));
-        assert_eq!(scene.step(b"\r\nLogin incorrect\r\nvm login: ", 3), typed("bob\n"));
+        assert_eq!(scene.step(b"\r\nLogin incorrect\r\nvm login: ", 3), Next::Wait);
+        assert_eq!(scene.step(b"", 1), typed("bob\n"));
         assert_eq!(scene.step(b"bob\r\nPassword: ", 1), typed("secret\n"));
         let over = Next::Over(Outcome::Failed, "the password of bob was refused".to_owned());
-        assert_eq!(scene.step(b"\r\nLogin incorrect\r\nvm login: ", 3), over);
+        assert_eq!(scene.step(b"\r\nLogin incorrect\r\nvm login: ", 3), Next::Wait);
+        assert_eq!(scene.step(b"", 1), over);
+    }
+
+    #[test]
+    fn half_a_line_about_logins_is_no_refusal() {
+        let mut scene = Scene::new();
+        assert_eq!(scene.step(b"", 0), typed("bob\n"));
+        assert_eq!(scene.step(b"bob\r\nPassword: ", 1), typed("secret\n"));
+        assert_eq!(scene.step(b"\r\nLast login:", 3), Next::Wait);
+        assert_eq!(scene.step(b" Mon Nov 23 on ttyS0\r\nbob@vm:~$ ", 0), typed(COMMAND));
+        let over = Next::Over(Outcome::Ok, "bob logged in on the serial console".to_owned());
+        assert_eq!(scene.step(b"\r\nrvmb-user:bob\r\n", 1), over);
     }
 
     #[test]

@@ -13,11 +13,11 @@
 
 pub mod acceleration;
 mod check;
-mod console;
+pub mod console;
 pub mod firmware;
 mod image;
 mod inject;
-mod login;
+pub mod login;
 mod machine;
 mod partition;
 pub mod report;

@@ -84,14 +84,19 @@ impl Account {
 
     /// rvmb as this account, with a home of its own and nothing of the caller's environment.
     pub(crate) fn rvmb(&self, arguments: &[&str]) -> Command {
+        self.program(binary(), arguments)
+    }
+
+    /// Any other program in the same way.
+    pub(crate) fn program(&self, path: &Path, arguments: &[&str]) -> Command {
         let mut command = if self.foreign {
-            // setpriv becomes rvmb, where su and runuser would stay above it.
+            // setpriv becomes the program, where su and runuser would stay above it.
             let mut command = program("/usr/bin/setpriv");
             command.arg(format!("--reuid={}", self.uid)).arg(format!("--regid={}", self.gid));
-            command.args(["--init-groups", "--"]).arg(binary());
+            command.args(["--init-groups", "--"]).arg(path);
             command
         } else {
-            program(binary())
+            program(path)
         };
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", self.own("home"));
         command.env("USER", &self.name).env("LANG", "C.UTF-8").current_dir(self.own("home"));

@@ -10,6 +10,9 @@ use super::process::{program, run};
 /// Names a real Ubuntu mirror to use instead.
 const REAL_MIRROR: &str = "RVMB_TEST_UBUNTU_MIRROR";
 
+/// The host as a guest sees it (QEMU manual, "Network emulation", user mode).
+const HOST_IN_GUEST: &str = "10.0.2.2";
+
 /// An archive that answers while this lives.
 pub(crate) struct Archive {
     mirror: String,
@@ -50,8 +53,29 @@ impl Archive {
 
     /// The options that make rvmb use it.
     pub(crate) fn options(&self) -> Vec<String> {
-        let mut words = vec!["--mirror".to_owned(), self.mirror.clone()];
-        words.extend(["--security-mirror".to_owned(), self.mirror.clone()]);
+        self.options_with(&self.mirror)
+    }
+
+    /// The options that make rvmb use it as it was on the day of the release. Only ours has that.
+    pub(crate) fn options_of_release_day(&self) -> Vec<String> {
+        self.options_with(&self.released())
+    }
+
+    /// A sed(1) command for apt's sources in a guest that was baked with [`Self::options_of_release_day`]:
+    /// after it they name the archive of today, at the address that the host has in QEMU's user network.
+    pub(crate) fn move_to_today(&self) -> String {
+        let today = self.mirror.replace("127.0.0.1", HOST_IN_GUEST);
+        format!("s|{}|{today}|", self.released())
+    }
+
+    /// The archive's address on the day of the release.
+    fn released(&self) -> String {
+        self.mirror.trim_end_matches("ubuntu").to_owned() + "released/ubuntu"
+    }
+
+    fn options_with(&self, mirror: &str) -> Vec<String> {
+        let mut words = vec!["--mirror".to_owned(), mirror.to_owned()];
+        words.extend(["--security-mirror".to_owned(), mirror.to_owned()]);
         if let Some(keyring) = &self.keyring {
             words.extend(["--keyring".to_owned(), keyring.display().to_string()]);
         }

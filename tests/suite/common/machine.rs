@@ -63,6 +63,11 @@ impl Bench {
         self.directory.path().join("out")
     }
 
+    /// Whose bench it is.
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
     /// The directory that holds both.
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()

@@ -6,6 +6,7 @@
 
 pub(crate) mod account;
 pub(crate) mod archive;
+pub(crate) mod guest;
 pub(crate) mod image;
 pub(crate) mod machine;
 pub(crate) mod process;

@@ -1,9 +1,11 @@
 //! Whole machines: baked from an archive, looked at, booted; and what is left when that is cut short.
 
 mod debian;
+mod first_boot;
 mod inputs;
 mod kill;
 mod lost;
+mod patch_day;
 mod ubuntu;
 
 /// A machine with something of everything that a user asks for.

@@ -1,0 +1,69 @@
+//! The first patch day: a machine baked on the day of its release meets all updates since, a new kernel
+//! and a new boot loader among them.
+
+use std::time::Duration;
+
+use crate::common::account::Account;
+use crate::common::archive::Archive;
+use crate::common::guest::Guest;
+use crate::common::machine::Bench;
+use crate::common::{anybody, begin};
+
+/// How long all updates may take without KVM on a busy host.
+const UPDATES: Duration = Duration::from_mins(20);
+
+/// What the first login runs. It fails for whoever has the file.
+const FIRST_LOGIN: &str =
+    "#!/bin/sh\necho \"welcome, $(id -un)\"\nid -un >>\"$HOME/logins\"\ntest ! -e \"$HOME/fail\"\n";
+
+/// The upgrade must ask nothing: it runs with a terminal and the frontend that asks there, and nobody
+/// types an answer. The same machine shows what the first login does where there is no first boot script.
+#[test]
+fn the_first_patch_day_asks_nothing_and_starts_the_new_kernel() {
+    let Some((_turn, account)) = begin("first patch day", anybody_with_our_archive) else { return };
+    let archive = Archive::start();
+    let options = archive.options_of_release_day();
+    let bench = Bench::new(&account);
+    let script = bench.file("welcome.sh", FIRST_LOGIN);
+    let mut words = vec!["kvm", "ubuntu", "--suite", "jammy", "--user", "bob", "--firstlogin", &script];
+    words.extend(["--rootpass", "secret"]);
+    words.extend(options.iter().map(String::as_str));
+    bench.bake(&words).well();
+    let guest = Guest::new(&bench, "owned");
+
+    let mut session = guest.switch_on();
+    session.log_in("bob", "bob");
+    assert!(session.has_said("welcome, bob"));
+    session.become_root("bob");
+    let old = session.run("uname -r").well();
+    let sources = archive.move_to_today();
+    session.run(&format!("sed -i '{sources}' /etc/apt/sources.list")).well();
+    session.run_within(UPDATES, "apt-get update").well();
+    let upgrade = "DEBIAN_FRONTEND=readline apt-get full-upgrade --assume-yes";
+    let said = session.run_within(UPDATES, upgrade).well();
+    let new = session.run("ls -v /boot/vmlinuz-* | tail -n 1 | sed s,/boot/vmlinuz-,,").well();
+    assert_ne!(old, new, "no new kernel came:\n{said}");
+    session.run(&format!("test -s /boot/initrd.img-{new}")).well();
+    session.run(&format!("grep -q vmlinuz-{new} /boot/grub/grub.cfg")).well();
+    session.run("test -z \"$(dpkg --audit)\"").well();
+    session.run("touch /root/fail").well();
+    session.power_off();
+
+    let mut session = guest.switch_on();
+    session.log_in("root", "secret");
+    assert!(session.has_said("welcome, root"));
+    assert!(session.has_said("it runs again at the next login"), "a script that failed must say so");
+    assert_eq!(session.run("uname -r").well(), new);
+    assert_eq!(session.run("systemctl is-system-running --wait").output, "running");
+    session.run("rm /root/fail").well();
+    // Logins of a shell: root's second, which succeeds, and then nobody's.
+    session.run("for user in root root bob; do su --login $user --command 'bash -lic true'; done");
+    assert_eq!(session.run("cat /root/logins").well(), "root\nroot");
+    assert_eq!(session.run("cat /home/bob/logins").well(), "bob");
+    session.power_off();
+}
+
+fn anybody_with_our_archive() -> Result<Account, String> {
+    Archive::would_be_ours()?;
+    anybody()
+}
