@@ -37,6 +37,12 @@ pub struct Console {
     place: Place,
 }
 
+impl Default for Console {
+    fn default() -> Self {
+        Console::new()
+    }
+}
+
 impl Console {
     /// An empty console.
     pub fn new() -> Self {
