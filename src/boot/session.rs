@@ -354,7 +354,7 @@ mod tests {
             expect(&mut console, "bob\n");
             console.write_all(b"bob\r\nPassword: ").unwrap();
             expect(&mut console, "secret\n");
-            console.write_all(b"\r\nrvmb-login:bob\r\n").unwrap();
+            console.write_all(b"\r\nrvmb-user:bob\r\n").unwrap();
             expect(&mut console, "exit\n");
             expect(&mut check, "poweroff\n");
             console.write_all(b"reboot: Power down\r\n").unwrap();
