@@ -1,7 +1,7 @@
 //! The pipeline, from plan to receipt.
 //!
-//! [`build`] is the front's half: packages are fetched, the worker is started, what it made is put in
-//! its place. [`assemble`] is the worker's half: tree, disk, image.
+//! [`fetch`] and [`build`] are the front's half: packages are fetched, the worker is started, what it
+//! made is put in its place. [`assemble`] is the worker's half: tree, disk, image.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,8 +40,6 @@ pub fn build(
 ) -> Result<Receipt> {
     let plan = &planned.plan;
     let sink = runner.sink().as_ref();
-
-    event::step(sink, Step::Download, || download(plan, runner))?;
 
     let name = format!("{}-{}", plan.id.simple(), std::process::id());
     let scratch = plan.host.scratch.join(format!("rvmb-{name}"));
@@ -129,7 +127,12 @@ fn write_disk(site: &Site<'_>, tree: &Path, raw: &Path) -> Result<()> {
     disk::write(&inputs, raw)
 }
 
-/// Fetches the packages that the store does not have.
+/// Fetches the packages that the store does not have. Before [`build`], so that nothing stands beside
+/// the destination yet while there is no keeper to remove it.
+pub fn fetch(plan: &Plan, runner: &Runner) -> Result<()> {
+    event::step(runner.sink().as_ref(), Step::Download, || download(plan, runner))
+}
+
 fn download(plan: &Plan, runner: &Runner) -> Result<((), Outcome)> {
     let store = &plan.archive.archives;
     let is_there = |package: &&Package| {
