@@ -17,8 +17,10 @@ pub enum Step {
     Resolve,
     /// Fetching packages that the store does not have.
     Download,
-    /// The smallest system, with kernel and boot loader.
+    /// The smallest system, with a kernel.
     Bootstrap,
+    /// Boot loader, network and what else every machine of the release has.
+    System,
     /// The packages that the user asked for.
     Packages,
     /// The initial RAM file system.
@@ -47,6 +49,7 @@ impl Step {
             Step::Resolve => "Resolving packages",
             Step::Download => "Downloading packages",
             Step::Bootstrap => "Bootstrapping",
+            Step::System => "Completing the system",
             Step::Packages => "Installing packages",
             Step::Initramfs => "Making the initramfs",
             Step::Configure => "Configuring",

@@ -3,7 +3,8 @@
 //! ```text
 //! <cache>/indices/<digest>/     apt's private state for one set of sources
 //! <cache>/archives/             .debs, by the names that apt gives them
-//! <cache>/layers/<key>/         a layer: the upper directory of an overlay; whole, or not there
+//! <cache>/layers/<owners>/<key>/
+//!                               a layer: the upper directory of an overlay; whole, or not there
 //! <cache>/builds/<id>/          layers that grow; gone when their build ends
 //! ```
 
@@ -72,12 +73,12 @@ impl Cache {
 
     /// Where layers are.
     pub fn layers(&self) -> PathBuf {
-        Cache::layers_in(&self.directory)
+        self.directory.join("layers")
     }
 
-    /// Where layers are in the cache at `directory`.
-    pub fn layers_in(directory: &Path) -> PathBuf {
-        directory.join("layers")
+    /// Where layers are whose files belong to `owners`, in the cache at `directory`.
+    pub fn layers_of(directory: &Path, owners: &str) -> PathBuf {
+        directory.join("layers").join(owners)
     }
 
     /// Where layers grow.
@@ -85,9 +86,9 @@ impl Cache {
         self.directory.join("builds")
     }
 
-    /// Whether a layer is there, whole.
-    pub fn has_layer(&self, key: &str) -> bool {
-        self.layers().join(key).is_dir()
+    /// Whether a layer of these owners is there, whole.
+    pub fn has_layer(&self, owners: &str, key: &str) -> bool {
+        Cache::layers_of(&self.directory, owners).join(key).is_dir()
     }
 }
 

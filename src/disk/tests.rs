@@ -59,8 +59,8 @@ fn plan(opt: Option<Size>) -> Plan {
             "apt_options": [], "index": "", "archives": "",
         },
         "packages": {
-            "base": [], "added": [], "removed": [], "debconf": [], "variant": null, "resolved": [],
-            "layers": { "base": layer, "initramfs": layer, "packages": null },
+            "base": [], "system": [], "pattern": "", "added": [], "removed": [], "debconf": [], "variant": null, "resolved": [],
+            "layers": { "base": layer, "initramfs": layer, "system": layer, "packages": null },
         },
         "guest": {
             "hostname": "vm", "domain": "", "locale": "", "timezone": "", "root_keys": [],
@@ -92,7 +92,7 @@ fn suite() -> serde_json::Value {
         "bootstrap": { "merged_usr": "native", "script": "", "packages": [] },
         "kernel": { "default": "", "flavours": {} },
         "initramfs": { "tool": "initramfs-tools", "packages": [] },
-        "init": { "machine_id": "empty" },
+        "init": { "machine_id": "empty" }, "system": { "packages": [] },
         "boot": {
             "packages": {}, "efi_directory": "debian", "secure_boot": true, "debconf": [],
             "shim": ["/usr/lib/shim.efi"], "grub_efi": ["/usr/lib/grub.efi"],

@@ -1,6 +1,7 @@
 //! What of this host a build uses: rights, tools, keyring, cache, places. All problems are told at once.
 
 use std::path::{Path, PathBuf};
+use std::thread::ScopedJoinHandle;
 
 use super::archive::{self, Mirrors};
 use super::request::Request;
@@ -12,6 +13,7 @@ use crate::host::run::Runner;
 use crate::host::{apt, identity, tools};
 use crate::manifest::MANIFEST;
 use crate::suite::Suite;
+use crate::worker::front;
 
 /// What this host has and gives.
 pub(super) struct Host {
@@ -48,20 +50,29 @@ impl Host {
         };
 
         let cache = Cache::open(appliance.places.cache.as_deref(), appliance.places.no_cache, &scratch)?;
-        let overlay = crate::worker::front::probe(runner, &privilege, cache.directory().to_owned())?;
-        let sources = apt::host_sources(runner)?;
+        // Each of these waits for a program, and none for the answer of another.
+        let (overlay, sources, version, apt_options) = std::thread::scope(|scope| {
+            let sources = scope.spawn(|| apt::host_sources(runner));
+            let version = scope.spawn(|| tools::version(runner, tool));
+            let overlay = front::probe(runner, &privilege, cache.directory().to_owned());
+            (overlay, answer(sources), answer(version), apt::host_options(runner))
+        });
         Ok(Host {
-            bootstrap: BootstrapTool { version: tools::version(runner, tool)?, name: tool.to_owned() },
-            mirrors: archive::choose_mirrors(appliance, request.suite, &request.architecture, &sources),
-            apt_options: apt::host_options(runner)?,
+            bootstrap: BootstrapTool { version: version?, name: tool.to_owned() },
+            mirrors: archive::choose_mirrors(appliance, request.suite, &request.architecture, &sources?),
+            apt_options: apt_options?,
             privilege,
             keyring,
             cache,
             scratch,
             destination,
-            overlay,
+            overlay: overlay?,
         })
     }
+}
+
+fn answer<T>(question: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    question.join().unwrap_or_else(|_| Err(Error::host("looking at this host: the thread panicked")))
 }
 
 fn needed_tools(privilege: Option<&Privilege>) -> Vec<&'static str> {

@@ -23,7 +23,7 @@ use crate::suite::{LocaleStyle, Registry, Suite, Tier};
 use crate::units::{MIB, Size};
 
 /// Version of what the worker does with a plan. A new one makes every cached layer obsolete.
-const RECIPE: u32 = 2;
+const RECIPE: u32 = 3;
 
 /// Namespace of the plans' identities.
 const NAMESPACE: Uuid = uuid::uuid!("d4f1d5b0-1c5e-5b63-9a51-72766d620000");
@@ -111,10 +111,12 @@ fn assemble(
     let secrets = secrets(appliance, &request, id)?;
     let packages = Packages {
         base: request.base,
+        system: request.system,
         added: request.added,
         removed: request.removed,
         debconf,
         variant: appliance.variant.clone(),
+        pattern: request.variant.to_owned(),
         resolved,
         layers,
     };
@@ -164,7 +166,7 @@ fn identity(
     target: &Target,
     epoch: i64,
 ) -> Result<Uuid> {
-    let keys = [Some(&layers.base), Some(&layers.initramfs), layers.packages.as_ref()];
+    let keys = [Some(&layers.base), Some(&layers.initramfs), Some(&layers.system), layers.packages.as_ref()];
     let keys: Vec<&str> = keys.into_iter().flatten().map(|layer| layer.key.as_str()).collect();
     let mirrors: Vec<&str> = index.sources.iter().map(|source| source.uri.as_str()).collect();
     let sizes = appliance.sizes;
@@ -230,18 +232,27 @@ fn layers(
     ]))?;
     let initramfs =
         digest(BTreeMap::from([("base", base.clone()), ("initramfs", format!("{:?}", suite.initramfs))]))?;
+    let system = digest(BTreeMap::from([("base", base.clone()), ("packages", request.system.join(" "))]))?;
     let wanted = !request.added.is_empty() || !request.removed.is_empty();
     let packages = wanted
         .then(|| {
             digest(BTreeMap::from([
-                ("base", base.clone()),
+                ("system", system.clone()),
                 ("added", request.added.join(" ")),
                 ("removed", request.removed.join(" ")),
             ]))
         })
         .transpose()?;
-    let layer = |key: String| Layer { cached: host.overlay && host.cache.has_layer(&key), key };
-    Ok(Layers { base: layer(base), initramfs: layer(initramfs), packages: packages.map(layer) })
+    let layer = |key: String| Layer {
+        cached: host.overlay && host.cache.has_layer(&host.privilege.owners(), &key),
+        key,
+    };
+    Ok(Layers {
+        base: layer(base),
+        initramfs: layer(initramfs),
+        system: layer(system),
+        packages: packages.map(layer),
+    })
 }
 
 fn secrets(appliance: &Appliance, request: &Request<'_>, id: Uuid) -> Result<Secrets> {

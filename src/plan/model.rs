@@ -92,8 +92,10 @@ pub struct Source {
 /// Which packages are installed, and in which layers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Packages {
-    /// Names of the base layer: the release's own, kernel, initramfs tool, boot loader, network.
+    /// Names of the base layer, beside the variant's: init system, kernel, initramfs tool.
     pub base: Vec<String>,
+    /// Names of the system layer: boot loader, network, locale and what else the release's machines have.
+    pub system: Vec<String>,
     /// What the user asked for, in apt's words: `name`, `name=version`, `name/suite`.
     pub added: Vec<String>,
     /// What the user wants gone.
@@ -102,6 +104,8 @@ pub struct Packages {
     pub debconf: Vec<String>,
     /// debootstrap's variant, where the user named one.
     pub variant: Option<String>,
+    /// The variant's packages as a pattern of apt's (apt-patterns(7)).
+    pub pattern: String,
     /// Everything that will be installed, sorted by name.
     pub resolved: Vec<Package>,
     /// Layers from the bottom to the top.
@@ -142,11 +146,13 @@ pub struct Package {
 /// The cached layers of a tree.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Layers {
-    /// Release, kernel, boot loader: what every machine of this suite and flavour shares.
+    /// Release and kernel.
     pub base: Layer,
-    /// The initial RAM file system for the base layer.
+    /// The initial RAM file system, over the base layer.
     pub initramfs: Layer,
-    /// The user's packages; none where none was added or removed.
+    /// Boot loader, network, locale, over the base layer: what every machine of the release has.
+    pub system: Layer,
+    /// The user's packages, over the system layer; none where none was added or removed.
     pub packages: Option<Layer>,
 }
 
@@ -316,6 +322,16 @@ pub enum Privilege {
         /// How many of each are mapped.
         count: u32,
     },
+}
+
+impl Privilege {
+    /// Who owns the files of a tree on this host, as a name: trees of other owners are of no use.
+    pub fn owners(&self) -> String {
+        match self {
+            Privilege::Root => "root".to_owned(),
+            Privilege::UserNamespace { subuid, subgid, .. } => format!("{subuid}-{subgid}"),
+        }
+    }
 }
 
 /// The tool that makes the first tree.

@@ -28,6 +28,7 @@ pub(super) struct Request<'a> {
     pub components: Vec<String>,
     pub variant: &'static str,
     pub base: Vec<String>,
+    pub system: Vec<String>,
     pub added: Vec<String>,
     pub removed: Vec<String>,
     pub guest: Guest,
@@ -84,9 +85,12 @@ impl<'a> Request<'a> {
         }
         added.sort();
         added.dedup();
-        let base = base_packages(suite, &flavour, &architecture, &guest)?;
-        added.retain(|name| !base.contains(name));
-        let needed = appliance.remove_packages.iter().filter(|name| base.contains(name));
+        let base = base_packages(suite, &flavour, &architecture)?;
+        let mut system = system_packages(suite, &architecture, &guest)?;
+        system.retain(|name| !base.contains(name));
+        let has = |name: &String| base.contains(name) || system.contains(name);
+        added.retain(|name| !has(name));
+        let needed = appliance.remove_packages.iter().filter(|name| has(name));
         Error::all(needed.map(|name| cannot_be_removed(name)).collect())?;
         Ok(Request {
             suite,
@@ -96,6 +100,7 @@ impl<'a> Request<'a> {
             components,
             variant,
             base,
+            system,
             added,
             removed: appliance.remove_packages.clone(),
             guest,
@@ -106,6 +111,7 @@ impl<'a> Request<'a> {
         resolve::Request {
             variant: self.variant,
             base: &self.base,
+            system: &self.system,
             added: &self.added,
             removed: &self.removed,
         }
@@ -186,10 +192,17 @@ pub(super) fn disk(sizes: Sizes, suite: &Suite, architecture: &str, seed: Uuid) 
     }
 }
 
-fn base_packages(suite: &Suite, flavour: &str, architecture: &str, guest: &Guest) -> Result<Vec<String>> {
+fn base_packages(suite: &Suite, flavour: &str, architecture: &str) -> Result<Vec<String>> {
     let mut names = suite.bootstrap.packages.clone();
     names.extend(suite.kernel_packages(flavour, architecture)?.iter().cloned());
     names.extend(suite.initramfs.packages.iter().cloned());
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+fn system_packages(suite: &Suite, architecture: &str, guest: &Guest) -> Result<Vec<String>> {
+    let mut names = suite.system.packages.clone();
     names.extend(suite.boot_packages(architecture)?.iter().cloned());
     names.extend(suite.network.packages.iter().cloned());
     names.extend(suite.users.packages.iter().cloned());

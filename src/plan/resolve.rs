@@ -21,6 +21,7 @@ pub(super) struct Request<'a> {
     /// apt's patterns for the variant, such as `?essential`.
     pub variant: &'a str,
     pub base: &'a [String],
+    pub system: &'a [String],
     pub added: &'a [String],
     pub removed: &'a [String],
 }
@@ -44,7 +45,7 @@ pub(super) fn resolve(runner: &Runner, index: &Index, request: &Request<'_>) -> 
 
 fn words(request: &Request<'_>) -> Vec<String> {
     let mut words = vec![request.variant.to_owned(), "apt".to_owned()];
-    words.extend(request.base.iter().cloned());
+    words.extend(request.base.iter().chain(request.system).cloned());
     words.extend(request.added.iter().cloned());
     words.extend(request.removed.iter().map(|name| format!("{name}-")));
     words

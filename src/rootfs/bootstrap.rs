@@ -1,9 +1,9 @@
-//! The base layer: the smallest system, with kernel, initramfs tool, boot loader and what every
-//! machine of the release has. The initial RAM file system itself is left for later.
+//! The base layer: the smallest system, with init system, kernel and initramfs tool. The initial RAM
+//! file system itself is left for later.
 //!
-//! mmdebstrap installs all of it in one go from the indices that the plan rests on, without a network
-//! of its own. debootstrap makes the smallest system and fetches its own copy of the release's index;
-//! one transaction of apt then brings it to the state of all pockets and adds the rest.
+//! A bootstrap tool makes the first tree: mmdebstrap the essential packages from the indices that the
+//! plan rests on, debootstrap the required ones from its own copy of the release's index. One
+//! transaction of apt then brings it to the state of all pockets and adds the rest.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -28,24 +28,28 @@ const MERGED_USR_PACKAGE: &str = "usr-is-merged";
 
 /// Makes the base layer in `root`.
 pub fn run(site: &Site<'_>, root: &Path) -> Result<()> {
+    first_tree(site, root)
+        .and_then(|()| prepare(site, root))
+        .and_then(|()| packages::complete_base(site, root))
+        .map_err(|error| apt::explain(error).within(format!("bootstrapping {}", site.plan.suite.title())))?;
+    check(site, &Root::open(root)?)
+}
+
+fn first_tree(site: &Site<'_>, root: &Path) -> Result<()> {
     match site.plan.host.bootstrap.name.as_str() {
         "mmdebstrap" => with_mmdebstrap(site, root),
         "debootstrap" => with_debootstrap(site, root),
         other => Err(Error::build(format!("there is no way to bootstrap with {other}"))),
     }
-    .map_err(|error| apt::explain(error).within(format!("bootstrapping {}", site.plan.suite.title())))?;
-    check(site, &Root::open(root)?)
 }
 
 fn with_mmdebstrap(site: &Site<'_>, root: &Path) -> Result<()> {
     let plan = site.plan;
     let before = script(site, "before-packages", &before_packages(site))?;
-    let after = script(site, "after-essential", &after_essential(site)?)?;
-    let variant = plan.packages.variant.as_deref().unwrap_or("minbase");
     let mut command = site
         .runner
         .command("mmdebstrap")
-        .args(["--verbose", "--mode=root", "--format=directory"])
+        .args(["--verbose", "--mode=root", "--format=directory", "--variant=essential"])
         .args(["--skip=update", "--skip=essential/unlink", "--skip=cleanup/apt", "--skip=check/signed-by"])
         // The plan has looked whether this host can run the architecture's programs; mmdebstrap wants
         // one more package for that.
@@ -55,20 +59,19 @@ fn with_mmdebstrap(site: &Site<'_>, root: &Path) -> Result<()> {
             "--aptopt=APT::Sandbox::User \"root\"",
             "--aptopt=Acquire::Languages \"none\"",
         ])
-        .arg(format!("--variant={variant}"))
         .arg(format!("--architectures={}", plan.architecture))
-        .arg(format!("--include={}", plan.packages.base.join(",")))
-        .arg(format!("--setup-hook={}", before.display()))
-        .arg(format!("--essential-hook={}", after.display()));
+        .arg(format!("--setup-hook={}", before.display()));
+    for (name, value) in packages::index_settings(plan) {
+        command = command.arg(format!("--aptopt={name} \"{value}\""));
+    }
     if plan.suite.bootstrap.merged_usr == MergedUsr::Bootstrap && has_merged_usr_package(plan) {
         command = command.arg(format!("--hook-dir={MERGED_USR_HOOKS}"));
     }
-    let mut progress = Progress::new(site, Step::Bootstrap, plan.packages.resolved.len());
+    let mut progress = Progress::new(site, Step::Bootstrap, 0);
     command
         .arg(&plan.suite.codename)
         .arg(root)
         .arg(plan.archive.index.join("etc/sources.list"))
-        .env("INITRD", initramfs::NOT_NOW)
         .before_exec(View::new(root).hook()?)
         .stream(|line| progress.line(line))
 }
@@ -88,17 +91,13 @@ fn merged_directories(architecture: &str) -> &'static [&'static str] {
     }
 }
 
-/// Puts the indices and the store where mmdebstrap's apt looks for them. The mounts are in a namespace
-/// that ends with mmdebstrap. Makes the links of a merged /usr where no package of the release's and
-/// no hook of mmdebstrap's does.
+/// Puts the store where mmdebstrap looks for it, in a mount namespace that ends with mmdebstrap. Makes
+/// the links of a merged /usr where no package of the release's and no hook of mmdebstrap's does.
 fn before_packages(site: &Site<'_>) -> String {
     let plan = site.plan;
-    let lists = plan.archive.index.join("lists");
     let mut text = format!(
-        "mkdir -p \"$1/var/lib/apt/lists\" \"$1/var/cache/apt/archives\"\n\
-         mount --bind {} \"$1/var/lib/apt/lists\"\n\
+        "mkdir -p \"$1/var/cache/apt/archives\"\n\
          mount --bind {} \"$1/var/cache/apt/archives\"\n",
-        quote(&lists.display().to_string()),
         quote(&packages::store(site).display().to_string()),
     );
     if plan.suite.bootstrap.merged_usr == MergedUsr::Bootstrap && !has_merged_usr_package(plan) {
@@ -107,20 +106,6 @@ fn before_packages(site: &Site<'_>) -> String {
         }
     }
     text
-}
-
-/// What must be there before kernel and boot loader are configured.
-fn after_essential(site: &Site<'_>) -> Result<String> {
-    let answers = site.scratch.join("debconf");
-    std::fs::write(&answers, site.plan.packages.debconf.join("\n") + "\n")
-        .context(Kind::Build, || format!("writing {}", answers.display()))?;
-    let mut text =
-        format!("chroot \"$1\" debconf-set-selections < {}\n", quote(&answers.display().to_string()));
-    for (path, content) in initramfs::settings(site.plan) {
-        text +=
-            &format!("mkdir -p \"$(dirname \"$1\"{path})\"\nprintf '%s' {} > \"$1\"{path}\n", quote(content));
-    }
-    Ok(text)
 }
 
 /// Writes a hook; mmdebstrap calls it with the tree as its only argument.
@@ -159,18 +144,21 @@ fn with_debootstrap(site: &Site<'_>, root: &Path) -> Result<()> {
         command = command.arg(script.join(&plan.suite.bootstrap.script));
     }
     std::fs::create_dir_all(root.join("dev")).context(Kind::Build, || "creating /dev in the tree".into())?;
-    let mut progress = Progress::new(site, Step::Bootstrap, plan.packages.resolved.len());
+    let mut progress = Progress::new(site, Step::Bootstrap, 0);
     command
         // debootstrap makes no device nodes in a container, which a user namespace is to it.
         .env("container", "lxc")
         .before_exec(View::new(root).with_devices(&site.devices).hook()?)
-        .stream(|line| progress.line(line))?;
+        .stream(|line| progress.line(line))
+}
+
+/// What must be there before kernel and boot loader are configured.
+fn prepare(site: &Site<'_>, root: &Path) -> Result<()> {
     let tree = Root::open(root)?;
-    for (path, content) in initramfs::settings(plan) {
+    for (path, content) in initramfs::settings(site.plan) {
         tree.write(path, 0o644, content)?;
     }
-    packages::answer_debconf(site, root)?;
-    packages::upgrade_to_base(site, root)
+    packages::answer_debconf(site, root)
 }
 
 /// Looks whether the tree is what the rest of the build relies on.
@@ -187,5 +175,5 @@ fn check(site: &Site<'_>, root: &Root) -> Result<()> {
     if initramfs::kernels(root)?.is_empty() {
         return Err(Error::build("no kernel is in /boot of the new tree"));
     }
-    Ok(())
+    packages::check_versions(site.plan, root)
 }

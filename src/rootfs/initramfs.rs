@@ -64,8 +64,13 @@ pub fn make(site: &Site<'_>, root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Makes it where the last transaction touched what goes into it.
+pub fn make_if_touched(site: &Site<'_>, root: &Path) -> Result<()> {
+    if is_touched(&Root::open(root)?)? { make(site, root) } else { Ok(()) }
+}
+
 /// Whether the last transaction touched what goes into it: a trigger of the tool, or a kernel.
-pub fn is_touched(root: &Root) -> Result<bool> {
+fn is_touched(root: &Root) -> Result<bool> {
     let log = root.read(DPKG_LOG, LOG_LIMIT)?.unwrap_or_default();
     Ok(log.lines().any(touches))
 }

@@ -2,11 +2,16 @@
 //! keeps it under a key over everything that decides its content.
 //!
 //! ```text
-//!     this machine       never kept
-//!     user's packages    with their own initial RAM file system, where they touch it
-//!     initramfs          of the base layer
-//!     base               release, kernel, boot loader
+//!     this machine          never kept
+//!     packages              those that the user asked for
+//!     system                boot loader, network, what every machine of the release has
+//!          initramfs        of the base layer
+//!     base                  release and kernel
 //! ```
+//!
+//! The initial RAM file system depends on the base layer alone, unless packages above touch it. It
+//! takes one processor for as long as they take another, so it grows beside them, and a layer that
+//! touches it brings its own.
 //!
 //! Where the kernel cannot overlay, there is one directory, in which the same steps happen one after
 //! the other, and nothing is kept.
@@ -46,34 +51,47 @@ pub fn tree(site: &Site<'_>, growing: &Path) -> Result<Tree> {
 
 fn overlaid(site: &Site<'_>, growing: &Path) -> Result<Tree> {
     let layers = &site.plan.packages.layers;
-    let shelf = Shelf { site, growing, kept: site.plan.host.cache.as_deref().map(Cache::layers_in) };
+    let host = &site.plan.host;
+    let kept = host.cache.as_deref().map(|cache| Cache::layers_of(cache, &host.privilege.owners()));
+    if let Some(kept) = &kept {
+        std::fs::create_dir_all(kept).context(Kind::Build, || format!("creating {}", kept.display()))?;
+    }
+    let shelf = Shelf { site, growing, kept };
     let base = shelf.layer(Step::Bootstrap, &layers.base, &[], |root| bootstrap::run(site, root))?;
 
-    // The initial RAM file system depends on the base alone, unless the user's packages touch it. It
-    // takes as long as they do, and one processor: both are made side by side.
-    let (boot, added) = std::thread::scope(|scope| {
+    let (boot, above) = std::thread::scope(|scope| {
         let boot = scope.spawn(|| {
             shelf.layer(Step::Initramfs, &layers.initramfs, &[&base], |root| initramfs::make(site, root))
         });
-        let added = layers
-            .packages
-            .as_ref()
-            .map(|layer| shelf.layer(Step::Packages, layer, &[&base], |root| packages::install(site, root)))
-            .transpose();
+        let above = packages_above(site, &shelf, &base);
         let boot =
             boot.join().unwrap_or_else(|_| Err(Error::build("making the initramfs: the thread panicked")));
-        (boot, added)
+        (boot, above)
     });
-    // What the user's packages have to say comes first: it is the likelier of two failures.
-    let added = added?;
+    // What packages have to say comes first: it is the likelier of two failures.
+    let above = above?;
     let boot = boot?;
 
-    let below: Vec<&Path> =
-        [Some(&base), Some(&boot), added.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
+    let below: Vec<&Path> = [&base, &boot].into_iter().chain(&above).map(PathBuf::as_path).collect();
     let place = site.scratch.join("machine");
     let path = place.join("root");
     let overlay = Overlay::mount(&below, &place.join("upper"), &place.join("work"), &path)?;
     Ok(Tree { path, overlay: Some(overlay) })
+}
+
+/// The layers of packages over the base layer.
+fn packages_above(site: &Site<'_>, shelf: &Shelf<'_>, base: &Path) -> Result<Vec<PathBuf>> {
+    let layers = &site.plan.packages.layers;
+    let system = shelf.layer(Step::System, &layers.system, &[base], |root| {
+        packages::install_system(site, root)?;
+        initramfs::make_if_touched(site, root)
+    })?;
+    let Some(added) = &layers.packages else { return Ok(vec![system]) };
+    let added = shelf.layer(Step::Packages, added, &[base, &system], |root| {
+        packages::install_added(site, root)?;
+        initramfs::make_if_touched(site, root)
+    })?;
+    Ok(vec![system, added])
 }
 
 fn flat(site: &Site<'_>) -> Result<Tree> {
@@ -81,8 +99,9 @@ fn flat(site: &Site<'_>) -> Result<Tree> {
     let sink = site.runner.sink().as_ref();
     std::fs::create_dir_all(&path).context(Kind::Build, || format!("creating {}", path.display()))?;
     event::step(sink, Step::Bootstrap, || Ok((bootstrap::run(site, &path)?, Outcome::Done)))?;
+    event::step(sink, Step::System, || Ok((packages::install_system(site, &path)?, Outcome::Done)))?;
     if site.plan.packages.layers.packages.is_some() {
-        event::step(sink, Step::Packages, || Ok((packages::transact(site, &path)?, Outcome::Done)))?;
+        event::step(sink, Step::Packages, || Ok((packages::install_added(site, &path)?, Outcome::Done)))?;
     }
     event::step(sink, Step::Initramfs, || Ok((initramfs::make(site, &path)?, Outcome::Done)))?;
     seal::tidy(&Root::open(&path)?)?;

@@ -1,11 +1,12 @@
 //! Transactions of apt in a tree. The host's apt decides and the tree's dpkg does: indices, store and
 //! keys stay outside, and nothing of them is left in the tree.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::progress::Progress;
 use super::{Site, initramfs};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::apt::{self, Apt, Settings};
 use crate::host::tree::Root;
@@ -25,31 +26,30 @@ pub fn store(site: &Site<'_>) -> PathBuf {
     site.plan.archive.archives.clone()
 }
 
-/// Installs the user's packages over the base layer, and makes a new initial RAM file system where
-/// they touch it.
-pub fn install(site: &Site<'_>, root: &Path) -> Result<()> {
-    transact(site, root)?;
-    if initramfs::is_touched(&Root::open(root)?)? {
-        initramfs::make(site, root)?;
-    }
-    Ok(())
+/// Completes the first tree: the newest versions of all pockets, the variant's packages, and those of
+/// the base layer.
+pub fn complete_base(site: &Site<'_>, root: &Path) -> Result<()> {
+    let packages = &site.plan.packages;
+    let mut words = vec!["dist-upgrade".to_owned(), packages.pattern.clone(), "apt".to_owned()];
+    words.extend(packages.base.iter().cloned());
+    apt_get(site, root, Step::Bootstrap, &words)
 }
 
-/// Installs and removes what the user asked for, in one transaction.
-pub fn transact(site: &Site<'_>, root: &Path) -> Result<()> {
+/// Installs what every machine of the release has.
+pub fn install_system(site: &Site<'_>, root: &Path) -> Result<()> {
+    let mut words = vec!["install".to_owned()];
+    words.extend(site.plan.packages.system.iter().cloned());
+    apt_get(site, root, Step::System, &words).map_err(|error| error.within("installing the system"))
+}
+
+/// Installs and removes what the user asked for.
+pub fn install_added(site: &Site<'_>, root: &Path) -> Result<()> {
     let packages = &site.plan.packages;
     let mut words = vec!["install".to_owned()];
     words.extend(packages.added.iter().cloned());
     words.extend(packages.removed.iter().map(|name| format!("{name}-")));
     apt_get(site, root, Step::Packages, &words)
         .map_err(|error| error.within(format!("installing {}", packages.added.join(", "))))
-}
-
-/// Brings a fresh tree to the newest versions of all pockets, and adds the base packages.
-pub fn upgrade_to_base(site: &Site<'_>, root: &Path) -> Result<()> {
-    let mut words = vec!["dist-upgrade".to_owned()];
-    words.extend(site.plan.packages.base.iter().cloned());
-    apt_get(site, root, Step::Bootstrap, &words)
 }
 
 /// Answers debconf's questions before they are asked.
@@ -65,10 +65,7 @@ fn apt_get(site: &Site<'_>, root: &Path, step: Step, words: &[String]) -> Result
     tree.create_directories("var/lib/apt")?;
     tree.write(POLICY, 0o755, "#!/bin/sh\nexit 101\n")?;
     let apt = configure(site, root, &root.join(archives))?;
-    // Packages that are there already were counted when they came.
-    let there = installed(site.plan, &tree)?.len();
-    let expected = site.plan.packages.resolved.len().saturating_sub(there);
-    let mut progress = Progress::new(site, step, expected);
+    let mut progress = Progress::new(site, step, installed(site.plan, &tree)?.len());
     apt.command(&site.runner, "apt-get")
         .args(["--quiet", "--no-install-recommends"])
         // Everything is in the store, and the tree is ours: a lock would only stop other builds, which
@@ -85,17 +82,25 @@ fn apt_get(site: &Site<'_>, root: &Path, step: Step, words: &[String]) -> Result
     tree.remove(POLICY)
 }
 
+/// Settings of apt that name the plan's sources and indices, and the part of apt's own cache of them that
+/// does not depend on what is installed: to make it anew takes as long as ten packages. apt takes it only
+/// for the same paths, and only where it is newer than the sources.
+pub fn index_settings(plan: &Plan) -> [(&'static str, String); 4] {
+    let index = plan.archive.index.display();
+    [
+        ("Dir::Etc::SourceList", format!("{index}/etc/sources.list")),
+        ("Dir::Etc::SourceParts", format!("{index}/etc/nothing.d")),
+        ("Dir::State::Lists", format!("{index}/lists/")),
+        ("Dir::Cache::srcpkgcache", format!("{index}/cache/srcpkgcache.bin")),
+    ]
+}
+
 /// apt's view of the tree: its dpkg database, the plan's indices, the store.
 fn configure(site: &Site<'_>, root: &Path, archives: &Path) -> Result<Apt> {
     let plan = site.plan;
-    let sources = plan.archive.index.join("etc/sources.list");
-    let sources = std::fs::read_to_string(&sources)
-        .context(Kind::Build, || format!("reading {}", sources.display()))?;
     let mut options = plan.archive.apt_options.clone();
     options.push(format!("Dir::State={}/var/lib/apt/", root.display()));
-    options.push(format!("Dir::State::Lists={}/lists/", plan.archive.index.display()));
-    // The part of apt's own cache that does not depend on what is installed.
-    options.push(format!("Dir::Cache::srcpkgcache={}/cache/srcpkgcache.bin", plan.archive.index.display()));
+    options.extend(index_settings(plan).map(|(name, value)| format!("{name}={value}")));
     options.push("APT::Sandbox::User=root".to_owned());
     let key = root
         .parent()
@@ -104,7 +109,7 @@ fn configure(site: &Site<'_>, root: &Path, archives: &Path) -> Result<Apt> {
     Apt::configure(
         &site.scratch.join(key),
         &Settings {
-            sources: &sources,
+            sources: "",
             architecture: &plan.architecture,
             archives,
             status: Some(&root.join(STATUS.trim_start_matches('/'))),
@@ -112,6 +117,33 @@ fn configure(site: &Site<'_>, root: &Path, archives: &Path) -> Result<Apt> {
             options: &options,
         },
     )
+}
+
+/// Looks whether the tree has the versions that were planned. A bootstrap tool that reads the archive
+/// for itself may find a newer state of it.
+pub fn check_versions(plan: &Plan, root: &Root) -> Result<()> {
+    let chosen = |word: &String| word.contains(['=', '/']);
+    if plan.packages.added.iter().any(chosen) {
+        // The layer below has the newest versions, the plan those that the user wants.
+        return Ok(());
+    }
+    let planned: BTreeMap<(&str, &str), &str> = plan
+        .packages
+        .resolved
+        .iter()
+        .map(|package| ((package.name.as_str(), package.architecture.as_str()), package.version.as_str()))
+        .collect();
+    for package in installed(plan, root)? {
+        let version = planned.get(&(package.name.as_str(), package.architecture.as_str()));
+        if let Some(version) = version.filter(|version| **version != package.version) {
+            return Err(Error::build(format!(
+                "the tree has {} {}, and the plan {version}",
+                package.name, package.version
+            ))
+            .hint("The archive has changed meanwhile: run the command again."));
+        }
+    }
+    Ok(())
 }
 
 /// What is installed in the tree, sorted by name.

@@ -1,5 +1,5 @@
 //! Progress of a transaction, read from what dpkg and debootstrap say: every package is unpacked once
-//! and set up once.
+//! and set up once. All transactions together count to the number of packages that the plan resolved.
 //!
 //! apt's own status descriptor would not do: apt closes it before it starts dpkg, and with one
 //! descriptor for both that would be the standard output of every maintainer script.
@@ -19,9 +19,10 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// Begins to count; `packages` are expected.
-    pub(super) fn new(site: &'a Site<'a>, step: Step, packages: usize) -> Self {
-        Progress { site, step, done: 0, total: 2 * packages as u64 }
+    /// Begins to count; `there` packages are installed already.
+    pub(super) fn new(site: &'a Site<'a>, step: Step, there: usize) -> Self {
+        let total = 2 * site.plan.packages.resolved.len() as u64;
+        Progress { site, step, done: total.min(2 * there as u64), total }
     }
 
     /// Takes a line that a program said.

@@ -53,6 +53,8 @@ pub struct Suite {
     pub init: Init,
     /// Boot loader packages and where their files lie.
     pub boot: Boot,
+    /// What else every machine has.
+    pub system: System,
     /// What its boot loader and its fsck can read.
     pub filesystem: FileSystem,
     /// How the release brings up its network.
@@ -158,7 +160,8 @@ pub struct Bootstrap {
     /// Whether the packages are compressed with zstd, which older dpkg cannot read.
     #[serde(default)]
     pub zstd_packages: bool,
-    /// Packages of every machine beside kernel, initramfs, boot loader and network.
+    /// Packages of the base layer beside kernel and initramfs tool: the init system, and all of which
+    /// something ends up in the initial RAM file system.
     pub packages: Vec<String>,
     /// Answers for debconf, `package question type value`.
     #[serde(default)]
@@ -252,6 +255,14 @@ pub struct Boot {
     pub secure_boot: bool,
     /// Answers for debconf, `package question type value`, the value possibly empty: upgrades must never ask for a disk.
     pub debconf: Vec<String>,
+}
+
+/// What every machine of a release has, above what starts it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct System {
+    /// Its packages, beside those of boot loader, network, locale and first user.
+    pub packages: Vec<String>,
 }
 
 /// What a release's boot loader and fsck can read.

@@ -219,6 +219,7 @@ fn keys_and_bootstrap(problems: &mut Problems, suite: &Suite) {
     problems.unless(is_word(script), || format!("`bootstrap.script`: `{script}` is no name of a script"));
     problems.packages("bootstrap.packages", &suite.bootstrap.packages);
     problems.debconf("bootstrap.debconf", &suite.bootstrap.debconf);
+    problems.packages("system.packages", &suite.system.packages);
 }
 
 fn kernel(problems: &mut Problems, architectures: &[String], kernel: &Kernel) {

@@ -108,6 +108,7 @@ fn packages(page: &mut Page, packages: &Packages) {
     );
     page.line("Layers", &layer("base", &packages.layers.base));
     page.line("", &layer("initramfs", &packages.layers.initramfs));
+    page.line("", &layer("system", &packages.layers.system));
     if let Some(added) = &packages.layers.packages {
         page.line("", &layer("packages", added));
     }
@@ -283,14 +284,17 @@ mod tests {
             },
             packages: Packages {
                 base: vec!["linux-image-cloud-amd64".into()],
+                system: vec!["grub-cloud-amd64".into()],
                 added: vec!["nginx".into()],
                 removed: vec![],
                 debconf: vec![],
                 variant: None,
+                pattern: "?essential".into(),
                 resolved: vec![package("libc6", 2_800_000), package("nginx", 500_000)],
                 layers: Layers {
                     base: Layer { key: "0123456789abcdef0123".into(), cached: true },
                     initramfs: Layer { key: "1123456789abcdef0123".into(), cached: true },
+                    system: Layer { key: "3123456789abcdef0123".into(), cached: true },
                     packages: Some(Layer { key: "2123456789abcdef0123".into(), cached: false }),
                 },
             },
