@@ -11,7 +11,7 @@ use super::*;
 use crate::event::Silent;
 use crate::host::run::Command;
 use crate::host::tools;
-use crate::suite::Ext4Set;
+use crate::suite::{Ext4Set, ext4_features};
 use crate::units::{MIB, Size};
 
 /// What `program` says of `file`; none, with a word to the reader, where it is not installed.
@@ -43,7 +43,7 @@ fn plan(opt: Option<Size>) -> Plan {
         root: Some(Size::mib(256)),
         swap: Some(Size::mib(1)),
         opt,
-        ext4_features: ext4::features(Ext4Set::Classic),
+        ext4_features: ext4_features(Ext4Set::Classic).into_iter().map(str::to_owned).collect(),
         seed: uuid::Uuid::nil(),
     });
     let layer = json!({ "key": "", "cached": false });

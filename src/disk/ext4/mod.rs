@@ -17,40 +17,13 @@ use uuid::Uuid;
 use self::superblock::{Superblock, Window};
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::{BeforeExec, Runner};
-use crate::suite::Ext4Set;
 use crate::units::KIB;
-
-/// Without metadata checksums.
-const ANCIENT: &[&str] = &[
-    "has_journal",
-    "ext_attr",
-    "resize_inode",
-    "dir_index",
-    "filetype",
-    "extent",
-    "flex_bg",
-    "sparse_super",
-    "large_file",
-    "huge_file",
-    "dir_nlink",
-    "extra_isize",
-];
 
 /// Block size in bytes, the page size of every supported architecture.
 const BLOCK: u64 = 4096;
 
 /// The first version of mke2fs that can be told that the disk holds zeros and so need not write them.
 const KNOWS_PREZEROED: (u32, u32) = (1, 47);
-
-/// The features of a named set, by mke2fs's names.
-pub fn features(set: Ext4Set) -> Vec<String> {
-    let more: &[&str] = match set {
-        Ext4Set::Ancient => &["uninit_bg"],
-        Ext4Set::Classic => &["64bit", "metadata_csum"],
-        Ext4Set::Modern => &["64bit", "metadata_csum", "metadata_csum_seed", "orphan_file"],
-    };
-    ANCIENT.iter().chain(more).map(|&name| name.to_owned()).collect()
-}
 
 /// A file system to be made.
 #[derive(Clone, Copy)]

@@ -7,6 +7,7 @@ use super::*;
 use crate::disk::tests::check_with;
 use crate::event::Silent;
 use crate::host::tools;
+use crate::suite::{Ext4Set, ext4_features};
 
 const OFFSET: u64 = 1 << 20;
 const SIZE: u64 = 64 << 20;
@@ -51,6 +52,11 @@ fn walk(directory: &Path) -> Vec<std::path::PathBuf> {
         entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect();
     found.push(directory.to_owned());
     found
+}
+
+/// The features that a suite's file system is made with.
+fn features(set: Ext4Set) -> Vec<String> {
+    ext4_features(set).into_iter().map(str::to_owned).collect()
 }
 
 fn made(set: Ext4Set, tree: &Path, epoch: i64) -> tempfile::NamedTempFile {
