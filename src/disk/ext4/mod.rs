@@ -117,11 +117,19 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 
 /// Says in the user's words what mke2fs says in its own.
 fn explain(error: Error, label: &str) -> Error {
-    let full =
-        |line: &String| line.contains("Could not allocate") || line.contains("No space left on device");
-    let is_full = error.tail_lines().iter().any(full);
+    let said = |words: &str| error.tail_lines().iter().any(|line| line.contains(words));
+    // The image has no room for a block or an inode (e2fsprogs, lib/ext2fs/ext2_err.et).
+    let image_is_full = said("Could not allocate");
+    // The host has none for the image, ENOSPC and EDQUOT of errno(3).
+    let host_is_full = said("No space left on device") || said("Disk quota exceeded");
     let error = error.within(format!("making the {label} file system"));
-    if is_full { error.hint(format!("Give {label} a larger size: its files do not fit.")) } else { error }
+    if image_is_full {
+        error.hint(format!("Give {label} a larger size: its files do not fit."))
+    } else if host_is_full {
+        error.hint("The scratch directory is full: free some space there, or choose another with --tmp.")
+    } else {
+        error
+    }
 }
 
 #[cfg(test)]

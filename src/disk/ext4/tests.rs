@@ -136,6 +136,20 @@ fn a_tree_that_does_not_fit_is_an_error_with_the_cure() {
 }
 
 #[test]
+fn a_full_image_and_a_full_host_have_cures_of_their_own() {
+    let cases = [
+        ("mke2fs: Could not allocate inode in ext2 filesystem while populating file system", "larger size"),
+        ("large: No space left on device while looking up \"large\"", "--tmp"),
+        ("mke2fs: Disk quota exceeded while populating file system", "--tmp"),
+    ];
+    for (line, cure) in cases {
+        let error = explain(Error::build("mke2fs failed").tail([line.to_owned()]), "root");
+        assert!(matches!(error.hints(), [hint] if hint.contains(cure)), "{line}: {error:?}");
+    }
+    assert!(explain(Error::build("mke2fs failed"), "root").hints().is_empty());
+}
+
+#[test]
 fn versions_are_read() {
     assert_eq!(parse_version("mke2fs 1.47.0 (5-Feb-2023)\n\tUsing EXT2FS Library"), Some((1, 47)));
     assert_eq!(parse_version("mke2fs 1.48-WIP (1-Jan-2030)"), Some((1, 48)));
