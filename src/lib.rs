@@ -32,6 +32,8 @@ pub mod near;
 pub mod plan;
 pub mod rootfs;
 pub mod suite;
+#[cfg(test)]
+mod testing;
 pub mod ui;
 pub mod units;
 pub mod worker;

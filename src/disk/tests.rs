@@ -10,14 +10,13 @@ use serde_json::json;
 use super::*;
 use crate::event::Silent;
 use crate::host::run::Command;
-use crate::host::tools;
 use crate::suite::{Ext4Set, ext4_features};
+use crate::testing;
 use crate::units::{MIB, Size};
 
 /// What `program` says of `file`; none, with a word to the reader, where it is not installed.
 pub(super) fn output_of(program: &str, arguments: &[&str], file: &Path) -> Option<String> {
-    if tools::find(program).is_none() {
-        println!("skipped the check with {program}: it is not installed");
+    if !testing::has(program) {
         return None;
     }
     let outcome = runner().command(program).args(arguments).arg(file).outcome().unwrap();
@@ -133,8 +132,7 @@ fn tree() -> tempfile::TempDir {
 
 /// Writes the disk of `plan`; none where mke2fs is not installed.
 fn written(plan: &Plan, hide_mounts: Option<BeforeExec>) -> Option<Result<tempfile::TempDir>> {
-    if tools::find("mke2fs").is_none() {
-        println!("skipped: mke2fs is not installed");
+    if !testing::has("mke2fs") {
         return None;
     }
     let (tree, directory) = (tree(), tempfile::tempdir().unwrap());

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::*;
 use crate::disk::tests::check_with;
 use crate::event::Silent;
-use crate::host::tools;
 use crate::suite::{Ext4Set, ext4_features};
+use crate::testing;
 
 const OFFSET: u64 = 1 << 20;
 const SIZE: u64 = 64 << 20;
@@ -69,17 +69,9 @@ fn made(set: Ext4Set, tree: &Path, epoch: i64) -> tempfile::NamedTempFile {
     file
 }
 
-fn has_mke2fs() -> bool {
-    let found = tools::find("mke2fs").is_some();
-    if !found {
-        println!("skipped: mke2fs is not installed");
-    }
-    found
-}
-
 #[test]
 fn every_set_of_features_is_clean_and_does_not_depend_on_how_the_tree_was_made() {
-    if !has_mke2fs() {
+    if !testing::has("mke2fs") {
         return;
     }
     let trees = [tree(false), tree(true)];
@@ -93,7 +85,7 @@ fn every_set_of_features_is_clean_and_does_not_depend_on_how_the_tree_was_made()
 
 #[test]
 fn times_after_2038_are_clean() {
-    if has_mke2fs() {
+    if testing::has("mke2fs") {
         let file = made(Ext4Set::Classic, tree(false).path(), 5_000_000_000);
         check_with("e2fsck", &["-fn"], Path::new(&format!("{}?offset={OFFSET}", file.path().display())));
     }
@@ -101,7 +93,7 @@ fn times_after_2038_are_clean() {
 
 #[test]
 fn contents_owners_and_times_are_read_back() {
-    if !has_mke2fs() {
+    if !testing::has("mke2fs") {
         return;
     }
     let file = made(Ext4Set::Classic, tree(false).path(), 1_600_000_000);
@@ -115,7 +107,7 @@ fn contents_owners_and_times_are_read_back() {
 
 #[test]
 fn a_tree_that_does_not_fit_is_an_error_with_the_cure() {
-    if !has_mke2fs() {
+    if !testing::has("mke2fs") {
         return;
     }
     let tree = tempfile::tempdir().unwrap();
