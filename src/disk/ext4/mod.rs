@@ -2,7 +2,9 @@
 //!
 //! `mke2fs -d` copies the tree; what it cannot be told to leave out is removed afterwards: when the files
 //! were last read and changed on the building machine ([`times`]), and how much was written ([`writes`]).
-//! Equal trees so give equal bytes, on whatever file system and in whatever order they were made.
+//! Equal trees so give equal bytes, on whatever file system and in whatever order they were made. One thing
+//! still shows: a file's extended attributes, where it has several, stand in the order in which the tree's
+//! file system lists them.
 
 mod superblock;
 mod times;
