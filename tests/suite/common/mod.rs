@@ -10,6 +10,7 @@ pub(crate) mod guest;
 pub(crate) mod image;
 pub(crate) mod machine;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod traces;
 
 use std::io::Write;
