@@ -95,7 +95,7 @@ fn contents_links_modes_and_times_are_read_back() {
         assert_eq!(system.metadata(path).unwrap().mode() & 0o7777, mode, "{path}");
     }
     const { assert!(OLD < EPOCH && EPOCH < LATE) };
-    for (path, modified) in [("/hard", OLD), ("/large", OLD), ("/late", EPOCH)] {
+    for (path, modified) in [("/hard", OLD), ("/large", OLD), ("/late", EPOCH), ("/far", EPOCH)] {
         let metadata = system.metadata(path).unwrap();
         assert_eq!(metadata.modified().seconds(), modified, "{path}");
         assert_eq!(metadata.accessed().seconds(), EPOCH, "{path}");

@@ -13,6 +13,9 @@ pub(super) const OLD: i64 = 1_000_000_000;
 /// When `late` was: after the epoch of a build of today.
 pub(super) const LATE: i64 = 2_000_000_000;
 
+/// When `far` was: after what 31 bits hold.
+const FAR: i64 = 4_000_000_000;
+
 /// Longer than what an inode holds, 60 bytes: it takes a block.
 pub(super) const LONG_TARGET: &str =
     "etc/alternatives/a/name/that/is/longer/than/sixty/bytes/and/so/takes/a/block/of/its/own";
@@ -56,7 +59,7 @@ pub(super) fn tree(backwards: bool) -> tempfile::TempDir {
     let sparse = File::create(root.join("sparse")).unwrap();
     sparse.set_len(SPARSE).unwrap();
     sparse.write_all_at(DATA, DATA_AT).unwrap();
-    for name in ["late", "setuid"] {
+    for name in ["late", "far", "setuid"] {
         std::fs::write(root.join(name), name).unwrap();
     }
     for name in ["setgid", "sticky"] {
@@ -101,7 +104,11 @@ fn make_equal(root: &Path) {
             let mode = special.map_or(0o755, |(_, mode)| *mode);
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         }
-        let seconds = if path == root.join("late") { LATE } else { OLD };
+        let seconds = match path.strip_prefix(root).unwrap().to_str() {
+            Some("late") => LATE,
+            Some("far") => FAR,
+            _ => OLD,
+        };
         let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
         let times = Timestamps { last_access: time, last_modification: time };
         rustix::fs::utimensat(CWD, &path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
