@@ -30,7 +30,7 @@ mkdir "$work/scratch"
 
 # The proxy ends when the pipe to it does, at the latest with this script.
 mkfifo "$work/pipe.$$"
-bench/proxy.py "$work/store" <"$work/pipe.$$" >"$work/proxy" &
+tools/archive-proxy "$work/store" <"$work/pipe.$$" >"$work/proxy" &
 exec 9>"$work/pipe.$$"
 rm "$work/pipe.$$"
 for ((tries = 0; tries < 100; tries++)); do

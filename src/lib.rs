@@ -1,6 +1,7 @@
 //! rvmb turns one command into a Debian or Ubuntu machine image that boots.
 //!
-//! The rooms of the house, from the roof down; imports only run downwards:
+//! The rooms of the house, from the roof down. Imports run downwards, but for two things: every room may read
+//! the plan, which is plain data, and `build` and `worker` import each other, being two halves of one pipeline:
 //!
 //! - [`cli`]: one file per verb; knows terminals, decides nothing.
 //! - [`ui`]: draws events and errors.
@@ -32,6 +33,8 @@ pub mod near;
 pub mod plan;
 pub mod rootfs;
 pub mod suite;
+#[cfg(test)]
+mod testing;
 pub mod ui;
 pub mod units;
 pub mod worker;

@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_boot_sector_ends_under_translation() {
-        if crate::host::tools::find("qemu-system-x86_64").is_none() {
+        if !crate::testing::has("qemu-system-x86_64") {
             return;
         }
         let runner = Runner::new(std::sync::Arc::new(crate::event::Silent));

@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::event::Silent;
-    use crate::host::tools;
+    use crate::testing;
 
     fn runner() -> Runner {
         Runner::new(Arc::new(Silent))
@@ -126,7 +126,7 @@ mod tests {
     }
 
     fn tools_are_there() -> bool {
-        tools::find("debugfs").is_some() && tools::find("mke2fs").is_some()
+        testing::has("debugfs") && testing::has("mke2fs")
     }
 
     #[test]

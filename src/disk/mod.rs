@@ -27,14 +27,13 @@ pub use bootloader::InTree;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::{BeforeExec, Runner};
-use crate::host::tree::Root;
 use crate::plan::{Content, Partition, Plan};
 
 /// What a disk is made of.
 pub struct Inputs<'a> {
     /// The decisions.
     pub plan: &'a Plan,
-    /// The root of the guest's files.
+    /// The root of the guest's files, with a directory for every partition that is mounted in it.
     pub tree: &'a Path,
     /// Makes a program of the guest ready to be run inside the tree.
     pub in_tree: InTree<'a>,
@@ -53,7 +52,6 @@ pub struct Inputs<'a> {
 /// not fit, or where a file cannot be written.
 pub fn write(inputs: &Inputs<'_>, raw: &Path) -> Result<()> {
     let Inputs { plan, tree, .. } = inputs;
-    create_mount_points(plan, tree)?;
     let boot = bootloader::prepare(plan, tree, inputs.in_tree)?;
     let mut file = create(raw, plan.disk.size.bytes())?;
     gpt::write(&mut file, &plan.disk)?;
@@ -64,13 +62,6 @@ pub fn write(inputs: &Inputs<'_>, raw: &Path) -> Result<()> {
         bootloader::bios::embed(&file, images, &plan.disk)?;
     }
     Ok(())
-}
-
-/// The directories of the tree in which the guest mounts partitions, such as /boot/efi.
-fn create_mount_points(plan: &Plan, tree: &Path) -> Result<()> {
-    let guest = Root::open(tree)?;
-    let mounts = plan.disk.partitions.iter().filter_map(|partition| partition.mount.as_deref());
-    mounts.filter(|mount| *mount != "/").try_for_each(|mount| guest.create_directories(mount))
 }
 
 /// An empty file of `size` bytes that is all hole.

@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use rustix::mount::MountPropagationFlags;
 use serde_json::json;
 
 use super::*;
 use crate::event::Silent;
+use crate::host::mounts::View;
 use crate::host::run::Command;
-use crate::host::tools;
-use crate::suite::Ext4Set;
+use crate::suite::{Ext4Set, ext4_features};
+use crate::testing;
 use crate::units::{MIB, Size};
 
 /// What `program` says of `file`; none, with a word to the reader, where it is not installed.
 pub(super) fn output_of(program: &str, arguments: &[&str], file: &Path) -> Option<String> {
-    if tools::find(program).is_none() {
-        println!("skipped the check with {program}: it is not installed");
+    if !testing::has(program) {
         return None;
     }
     let outcome = runner().command(program).args(arguments).arg(file).outcome().unwrap();
@@ -43,7 +44,7 @@ fn plan(opt: Option<Size>) -> Plan {
         root: Some(Size::mib(256)),
         swap: Some(Size::mib(1)),
         opt,
-        ext4_features: ext4::features(Ext4Set::Classic),
+        ext4_features: ext4_features(Ext4Set::Classic).into_iter().map(str::to_owned).collect(),
         seed: uuid::Uuid::nil(),
     });
     let layer = json!({ "key": "", "cached": false });
@@ -131,22 +132,29 @@ fn tree() -> tempfile::TempDir {
     tree
 }
 
-/// Writes the disk of `plan`; none where mke2fs is not installed.
-fn written(plan: &Plan, hide_mounts: Option<BeforeExec>) -> Option<Result<tempfile::TempDir>> {
-    if tools::find("mke2fs").is_none() {
-        println!("skipped: mke2fs is not installed");
+/// Writes the disk of `plan` from `tree`; none where mke2fs is not installed.
+fn written_from(
+    tree: &Path,
+    plan: &Plan,
+    hide_mounts: Option<BeforeExec>,
+) -> Option<Result<tempfile::TempDir>> {
+    if !testing::has("mke2fs") {
         return None;
     }
-    let (tree, directory) = (tree(), tempfile::tempdir().unwrap());
+    let directory = tempfile::tempdir().unwrap();
     let runner = runner();
     // Stands in for grub-mkimage: puts a core image where --output, the tenth word, says.
     let script = "cp made-by-grub-mkimage \".${10}\"";
-    let in_tree = |program: &str| -> Command {
-        runner.command("sh").args(["-c", script, program]).directory(tree.path())
-    };
+    let in_tree =
+        |program: &str| -> Command { runner.command("sh").args(["-c", script, program]).directory(tree) };
     let raw = directory.path().join("raw");
-    let inputs = Inputs { plan, tree: tree.path(), in_tree: &in_tree, hide_mounts, runner: &runner };
+    let inputs = Inputs { plan, tree, in_tree: &in_tree, hide_mounts, runner: &runner };
     Some(write(&inputs, &raw).map(|()| directory))
+}
+
+/// The same from a tree of its own.
+fn written(plan: &Plan) -> Option<Result<tempfile::TempDir>> {
+    written_from(tree().path(), plan, None)
 }
 
 /// The bytes of a partition as a file of their own.
@@ -165,7 +173,7 @@ fn opened(system: &Path) -> ext4_view::Ext4 {
 #[test]
 fn a_tree_becomes_a_disk_that_every_judge_accepts() {
     let plan = plan(None);
-    let Some(directory) = written(&plan, None) else { return };
+    let Some(directory) = written(&plan) else { return };
     let directory = directory.unwrap();
     let raw = directory.path().join("raw");
     let root = partition(&raw, plan.disk.mounted_at("/").unwrap());
@@ -175,7 +183,6 @@ fn a_tree_becomes_a_disk_that_every_judge_accepts() {
     assert!(menu.contains("linux /boot/vmlinuz-6.1 root=UUID="), "{menu}");
     assert_eq!(system.read("/boot/grub/i386-pc/normal.mod").unwrap(), b"module");
     assert_eq!(system.read("/opt/own").unwrap(), b"file");
-    assert!(system.metadata("/boot/efi").unwrap().is_dir());
 
     check_with("fsck.vfat", &["-n"], partition(&raw, plan.disk.mounted_at("/boot/efi").unwrap()).path());
     let mut sector = [0; 512];
@@ -189,18 +196,44 @@ fn a_tree_becomes_a_disk_that_every_judge_accepts() {
 #[test]
 fn the_same_plan_gives_the_same_disk() {
     let plan = plan(None);
-    let (Some(one), Some(other)) = (written(&plan, None), written(&plan, None)) else { return };
+    let (Some(one), Some(other)) = (written(&plan), written(&plan)) else { return };
     let bytes = |directory: Result<tempfile::TempDir>| std::fs::read(directory.unwrap().path().join("raw"));
     assert!(bytes(one).unwrap() == bytes(other).unwrap());
 }
 
 #[test]
-fn a_file_system_of_its_own_for_opt_is_hidden_from_the_root() {
-    let plan = plan(Some(Size::mib(16)));
-    let Some(without) = written(&plan, None) else { return };
+fn a_file_system_of_its_own_for_opt_must_be_hidden_from_the_root() {
+    let Some(without) = written(&plan(Some(Size::mib(16)))) else { return };
     assert!(without.unwrap_err().message().contains("hides"));
-    let directory = written(&plan, Some(Arc::new(|| Ok(())))).unwrap().unwrap();
-    let opt = partition(&directory.path().join("raw"), plan.disk.mounted_at("/opt").unwrap());
+}
+
+/// Covers /opt in a mount namespace of the program's own, from which nothing travels back to the host.
+fn hides_opt(tree: &Path) -> BeforeExec {
+    let enter = View::new(tree).hook().unwrap();
+    let cover = View::new(tree).temporary("opt", c"mode=0755").hook().unwrap();
+    Arc::new(move || {
+        enter()?;
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        rustix::mount::mount_change(c"/", private)?;
+        cover()
+    })
+}
+
+#[test]
+fn what_opt_holds_is_in_its_file_system_and_not_in_the_root() {
+    // A mount namespace, which the worker has, takes root.
+    if !testing::is_root() {
+        return;
+    }
+    let (plan, tree) = (plan(Some(Size::mib(16))), tree());
+    let Some(directory) = written_from(tree.path(), &plan, Some(hides_opt(tree.path()))) else { return };
+    let raw = directory.as_ref().unwrap().path().join("raw");
+    let [opt, root] = ["/opt", "/"].map(|mount| partition(&raw, plan.disk.mounted_at(mount).unwrap()));
     check_with("e2fsck", &["-fn"], opt.path());
+    check_with("e2fsck", &["-fn"], root.path());
     assert_eq!(opened(opt.path()).read("/own").unwrap(), b"file");
+    let root = opened(root.path());
+    assert!(root.metadata("/opt").unwrap().is_dir());
+    assert!(!root.exists("/opt/own").unwrap());
+    assert!(tree.path().join("opt/own").exists(), "the mount was seen outside");
 }

@@ -167,3 +167,6 @@ fn scratch(option: Option<&Path>) -> Result<PathBuf> {
     rustix::fs::access(&path, rustix::fs::Access::WRITE_OK).context(Kind::Config, context)?;
     Ok(path)
 }
+
+#[cfg(test)]
+mod tests;

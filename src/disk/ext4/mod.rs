@@ -2,7 +2,9 @@
 //!
 //! `mke2fs -d` copies the tree; what it cannot be told to leave out is removed afterwards: when the files
 //! were last read and changed on the building machine ([`times`]), and how much was written ([`writes`]).
-//! Equal trees so give equal bytes, on whatever file system and in whatever order they were made.
+//! Equal trees so give equal bytes, on whatever file system and in whatever order they were made. One thing
+//! still shows: a file's extended attributes, where it has several, stand in the order in which the tree's
+//! file system lists them.
 
 mod superblock;
 mod times;
@@ -17,40 +19,13 @@ use uuid::Uuid;
 use self::superblock::{Superblock, Window};
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::{BeforeExec, Runner};
-use crate::suite::Ext4Set;
 use crate::units::KIB;
-
-/// Without metadata checksums.
-const ANCIENT: &[&str] = &[
-    "has_journal",
-    "ext_attr",
-    "resize_inode",
-    "dir_index",
-    "filetype",
-    "extent",
-    "flex_bg",
-    "sparse_super",
-    "large_file",
-    "huge_file",
-    "dir_nlink",
-    "extra_isize",
-];
 
 /// Block size in bytes, the page size of every supported architecture.
 const BLOCK: u64 = 4096;
 
 /// The first version of mke2fs that can be told that the disk holds zeros and so need not write them.
 const KNOWS_PREZEROED: (u32, u32) = (1, 47);
-
-/// The features of a named set, by mke2fs's names.
-pub fn features(set: Ext4Set) -> Vec<String> {
-    let more: &[&str] = match set {
-        Ext4Set::Ancient => &["uninit_bg"],
-        Ext4Set::Classic => &["64bit", "metadata_csum"],
-        Ext4Set::Modern => &["64bit", "metadata_csum", "metadata_csum_seed", "orphan_file"],
-    };
-    ANCIENT.iter().chain(more).map(|&name| name.to_owned()).collect()
-}
 
 /// A file system to be made.
 #[derive(Clone, Copy)]
@@ -144,11 +119,19 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 
 /// Says in the user's words what mke2fs says in its own.
 fn explain(error: Error, label: &str) -> Error {
-    let full =
-        |line: &String| line.contains("Could not allocate") || line.contains("No space left on device");
-    let is_full = error.tail_lines().iter().any(full);
+    let said = |words: &str| error.tail_lines().iter().any(|line| line.contains(words));
+    // The image has no room for a block or an inode (e2fsprogs, lib/ext2fs/ext2_err.et).
+    let image_is_full = said("Could not allocate");
+    // The host has none for the image, ENOSPC and EDQUOT of errno(3).
+    let host_is_full = said("No space left on device") || said("Disk quota exceeded");
     let error = error.within(format!("making the {label} file system"));
-    if is_full { error.hint(format!("Give {label} a larger size: its files do not fit.")) } else { error }
+    if image_is_full {
+        error.hint(format!("Give {label} a larger size: its files do not fit."))
+    } else if host_is_full {
+        error.hint("The scratch directory is full: free some space there, or choose another with --tmp.")
+    } else {
+        error
+    }
 }
 
 #[cfg(test)]

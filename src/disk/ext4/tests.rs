@@ -1,56 +1,30 @@
-//! Against e2fsck, and against a second tree that differs in everything but content.
+//! Against e2fsck and debugfs, and against a second tree that differs in everything but content.
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+mod tree;
+
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use self::tree::{DATA, DATA_AT, ENTRIES, LATE, LONG_TARGET, OLD, OWNER, SPARSE, tree};
 use super::*;
-use crate::disk::tests::check_with;
+use crate::disk::tests::{check_with, output_of};
 use crate::event::Silent;
-use crate::host::tools;
+use crate::suite::{Ext4Set, ext4_features};
+use crate::testing;
 
 const OFFSET: u64 = 1 << 20;
 const SIZE: u64 = 64 << 20;
+
+/// When the build of a test happens.
+const EPOCH: i64 = 1_600_000_000;
 
 fn runner() -> Runner {
     Runner::new(Arc::new(Silent))
 }
 
-/// Files, directories, links; created forwards or backwards, so that the order of entries differs, and at
-/// different times.
-fn tree(backwards: bool) -> tempfile::TempDir {
-    // In memory, directories are listed in the order in which they were filled; elsewhere by hash.
-    let memory = Path::new("/dev/shm");
-    let tree = if backwards && memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-    let tree = tree.unwrap();
-    let mut names: Vec<String> = (0..300).map(|number| format!("file-{number:03}")).collect();
-    if backwards {
-        names.reverse();
-    }
-    for name in &names {
-        let directory = tree.path().join("etc").join(&name[5..6]);
-        std::fs::create_dir_all(&directory).unwrap();
-        std::fs::write(directory.join(name), name.repeat(900)).unwrap();
-    }
-    std::fs::hard_link(tree.path().join("etc/1/file-100"), tree.path().join("hard")).unwrap();
-    symlink("etc/1/file-100", tree.path().join("soft")).unwrap();
-    // Both trees have the same modes and times of modification, as trees of equal content have.
-    for path in walk(tree.path()) {
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let file = File::open(&path).unwrap();
-        let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
-        file.set_modified(old).unwrap();
-    }
-    tree
-}
-
-/// Every file and directory but links, the deepest first.
-fn walk(directory: &Path) -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let entries = entries.filter(|path| !path.is_symlink());
-    let mut found: Vec<_> =
-        entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect();
-    found.push(directory.to_owned());
-    found
+/// The features that a suite's file system is made with.
+fn features(set: Ext4Set) -> Vec<String> {
+    ext4_features(set).into_iter().map(str::to_owned).collect()
 }
 
 fn made(set: Ext4Set, tree: &Path, epoch: i64) -> tempfile::NamedTempFile {
@@ -63,22 +37,14 @@ fn made(set: Ext4Set, tree: &Path, epoch: i64) -> tempfile::NamedTempFile {
     file
 }
 
-fn has_mke2fs() -> bool {
-    let found = tools::find("mke2fs").is_some();
-    if !found {
-        println!("skipped: mke2fs is not installed");
-    }
-    found
-}
-
 #[test]
 fn every_set_of_features_is_clean_and_does_not_depend_on_how_the_tree_was_made() {
-    if !has_mke2fs() {
+    if !testing::has("mke2fs") {
         return;
     }
     let trees = [tree(false), tree(true)];
     for set in [Ext4Set::Ancient, Ext4Set::Classic, Ext4Set::Modern] {
-        let [one, other] = [0, 1].map(|index| made(set, trees[index].path(), 1_600_000_000));
+        let [one, other] = [0, 1].map(|index| made(set, trees[index].path(), EPOCH));
         let place = format!("{}?offset={OFFSET}", one.path().display());
         check_with("e2fsck", &["-fn"], Path::new(&place));
         assert!(std::fs::read(one.path()).unwrap() == std::fs::read(other.path()).unwrap(), "{set:?}");
@@ -87,29 +53,81 @@ fn every_set_of_features_is_clean_and_does_not_depend_on_how_the_tree_was_made()
 
 #[test]
 fn times_after_2038_are_clean() {
-    if has_mke2fs() {
+    if testing::has("mke2fs") {
         let file = made(Ext4Set::Classic, tree(false).path(), 5_000_000_000);
         check_with("e2fsck", &["-fn"], Path::new(&format!("{}?offset={OFFSET}", file.path().display())));
     }
 }
 
+/// The file system of a test, without what is around it.
+fn alone(disk: &tempfile::NamedTempFile) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(SIZE).unwrap()];
+    disk.as_file().read_exact_at(&mut bytes, OFFSET).unwrap();
+    bytes
+}
+
 #[test]
-fn contents_owners_and_times_are_read_back() {
-    if !has_mke2fs() {
+fn contents_links_modes_and_times_are_read_back() {
+    if !testing::has("mke2fs") {
         return;
     }
-    let file = made(Ext4Set::Classic, tree(false).path(), 1_600_000_000);
-    let bytes = std::fs::read(file.path()).unwrap()[usize::try_from(OFFSET).unwrap()..].to_vec();
+    let file = made(Ext4Set::Classic, tree(false).path(), EPOCH);
+    let system = ext4_view::Ext4::load(Box::new(alone(&file))).unwrap();
+    assert_eq!(system.read("/soft").unwrap(), "contents".repeat(900).into_bytes());
+    assert_eq!(system.read("/hard").unwrap(), system.read("/soft").unwrap());
+    assert_eq!(system.read_link("/soft").unwrap().to_str().unwrap(), "etc/0/file-0100");
+    assert_eq!(system.read_link("/long").unwrap().to_str().unwrap(), LONG_TARGET);
+    // The two that every directory has: itself and the one above.
+    assert_eq!(system.read_dir("/large").unwrap().count(), ENTRIES as usize + 2);
+    assert!(system.symlink_metadata("/pipe").unwrap().file_type().is_fifo());
+
+    let mut sparse = system.open("/sparse").unwrap();
+    assert_eq!(sparse.metadata().len(), SPARSE);
+    let mut read = [1; DATA.len()];
+    sparse.read_bytes(&mut read).unwrap();
+    assert_eq!(read, [0; DATA.len()]);
+    sparse.seek_to(DATA_AT).unwrap();
+    sparse.read_bytes(&mut read).unwrap();
+    assert_eq!(read, DATA);
+
+    let modes = [("/hard", 0o755), ("/setuid", 0o4755), ("/setgid", 0o2775), ("/sticky", 0o1777)];
+    for (path, mode) in modes {
+        assert_eq!(system.metadata(path).unwrap().mode() & 0o7777, mode, "{path}");
+    }
+    const { assert!(OLD < EPOCH && EPOCH < LATE) };
+    for (path, modified) in [("/hard", OLD), ("/large", OLD), ("/late", EPOCH), ("/far", EPOCH)] {
+        let metadata = system.metadata(path).unwrap();
+        assert_eq!(metadata.modified().seconds(), modified, "{path}");
+        assert_eq!(metadata.accessed().seconds(), EPOCH, "{path}");
+        assert_eq!(metadata.created().unwrap().seconds(), EPOCH, "{path}");
+    }
+}
+
+#[test]
+fn owners_devices_and_attributes_are_read_back() {
+    if !(testing::is_root() && testing::has("mke2fs") && testing::has("debugfs")) {
+        return;
+    }
+    let file = made(Ext4Set::Classic, tree(false).path(), EPOCH);
+    let bytes = alone(&file);
+    std::fs::write(file.path(), &bytes).unwrap();
+    let asked = |request: &str| output_of("debugfs", &["-R", request], file.path()).unwrap();
+    let device = asked("stat /null");
+    assert!(device.contains("Type: character special"), "{device}");
+    assert!(device.contains("Device major/minor number: 01:03"), "{device}");
+    let attributes = asked("ea_list /capable");
+    assert!(attributes.contains("security.capability (20) = 01 00 00 02 00 20 00 00"), "{attributes}");
+
     let system = ext4_view::Ext4::load(Box::new(bytes)).unwrap();
-    assert_eq!(system.read("/soft").unwrap(), "file-100".repeat(900).into_bytes());
-    let metadata = system.metadata("/hard").unwrap();
-    assert_eq!(metadata.mode() & 0o7777, 0o755);
-    assert_eq!(system.read_link("/soft").unwrap().to_str().unwrap(), "etc/1/file-100");
+    let owner = |path: &str| system.metadata(path).map(|metadata| (metadata.uid(), metadata.gid())).unwrap();
+    assert_eq!(owner("/owned"), OWNER);
+    assert_eq!(owner("/hard"), (0, 0));
+    assert_eq!(owner("/"), (0, 0));
 }
 
 #[test]
 fn a_tree_that_does_not_fit_is_an_error_with_the_cure() {
-    if !has_mke2fs() {
+    if !testing::has("mke2fs") {
         return;
     }
     let tree = tempfile::tempdir().unwrap();
@@ -127,6 +145,20 @@ fn a_tree_that_does_not_fit_is_an_error_with_the_cure() {
     file.as_file().set_len(SIZE).unwrap();
     let error = write(file.path(), &system, tree.path(), None, &runner()).unwrap_err();
     assert!(error.hints().iter().any(|hint| hint.contains("do not fit")), "{error:?}");
+}
+
+#[test]
+fn a_full_image_and_a_full_host_have_cures_of_their_own() {
+    let cases = [
+        ("mke2fs: Could not allocate inode in ext2 filesystem while populating file system", "larger size"),
+        ("large: No space left on device while looking up \"large\"", "--tmp"),
+        ("mke2fs: Disk quota exceeded while populating file system", "--tmp"),
+    ];
+    for (line, cure) in cases {
+        let error = explain(Error::build("mke2fs failed").tail([line.to_owned()]), "root");
+        assert!(matches!(error.hints(), [hint] if hint.contains(cure)), "{line}: {error:?}");
+    }
+    assert!(explain(Error::build("mke2fs failed"), "root").hints().is_empty());
 }
 
 #[test]

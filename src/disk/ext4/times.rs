@@ -4,6 +4,9 @@
 //! mke2fs takes the times of last access and last change from the tree, which are those of the building
 //! machine. Here they become the epoch, as does the time of creation; a time of last modification stays
 //! where it is not later than the epoch. Fractions of seconds go. Checksums are made anew.
+//!
+//! mke2fs 1.47.0 cuts times to 32 bits (measured), so that one after 2038 comes as one before 1970. No file of a
+//! machine is that old: such a time was later than the epoch, too.
 
 use std::io::Result;
 
@@ -71,7 +74,10 @@ fn clamp_inode(inode: &mut [u8; INODE_SIZE], number: u32, epoch: i64, seed: Opti
     }
     let has = |field: usize| field + 4 <= end;
     let modified_extra = if has(MTIME_EXTRA) { fields.u32(MTIME_EXTRA)? } else { 0 };
-    let modified = decode(fields.u32(MTIME)?, modified_extra).min(epoch);
+    let modified = match decode(fields.u32(MTIME)?, modified_extra) {
+        time @ 0.. => time.min(epoch),
+        _ => epoch,
+    };
     for (field, extra_field, time) in
         [(ATIME, ATIME_EXTRA, epoch), (CTIME, CTIME_EXTRA, epoch), (MTIME, MTIME_EXTRA, modified)]
     {
@@ -146,7 +152,7 @@ mod tests {
 
     #[test]
     fn later_times_become_the_epoch_and_earlier_ones_stay() {
-        for (before, after) in [(50, 50), (150, 100)] {
+        for (before, after) in [(50, 50), (150, 100), (4_000_000_000, 100)] {
             let mut inode = [0; INODE_SIZE];
             inode[LINKS] = 1;
             inode[EXTRA_SIZE] = 32;

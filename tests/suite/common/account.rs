@@ -1,6 +1,6 @@
 //! Who runs rvmb in a test, and where that account's files go.
 //!
-//! Everything lies in one directory under /var/tmp, because an ordinary user cannot reach into a
+//! Everything lies in one directory, under /var/tmp where RVMB_TEST_BASE names no other, because an ordinary user cannot reach into a
 //! checkout in root's home. Each account has a cache of its own there that outlives the run, so that
 //! the second run of the tests downloads nothing; the rest goes when a test ends.
 
@@ -13,12 +13,13 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 use super::process::program;
+use super::proxy;
 
 /// Names the ordinary user that tests started as root use. `.ci/run` makes one.
 const TEST_USER: &str = "RVMB_TEST_USER";
 
-/// An HTTP proxy for what the tests download.
-const PROXY: &str = "RVMB_TEST_PROXY";
+/// Names another place than /var/tmp for the tests' directory, such as to run one test beside others.
+const PLACE: &str = "RVMB_TEST_BASE";
 
 /// Somebody who runs rvmb.
 #[derive(Clone, Debug)]
@@ -28,13 +29,15 @@ pub(crate) struct Account {
     gid: u32,
     /// Whether the test itself runs as somebody else and has to change over.
     foreign: bool,
+    /// Whether it asks archives directly.
+    direct: bool,
 }
 
 impl Account {
     /// Root, where the tests run as root.
     pub(crate) fn root() -> Result<Self, String> {
         match own_uid() {
-            0 => Ok(Account { name: "root".to_owned(), uid: 0, gid: 0, foreign: false }),
+            0 => Ok(Account { name: "root".to_owned(), uid: 0, gid: 0, foreign: false, direct: false }),
             _ => Err("needs root".to_owned()),
         }
     }
@@ -47,17 +50,34 @@ impl Account {
             0 => {
                 let name = std::env::var(TEST_USER)
                     .map_err(|_| format!("root runs the tests and {TEST_USER} names no ordinary user"))?;
-                let (uid, gid) = ids_of(&passwd, |user, _| user == name)
-                    .map(|(_, uid, gid)| (uid, gid))
-                    .ok_or_else(|| format!("{TEST_USER} names {name}, which does not exist"))?;
-                Ok(Account { name, uid, gid, foreign: true })
+                Self::by_name(&passwd, &name)
+                    .ok_or_else(|| format!("{TEST_USER} names {name}, which does not exist"))
             }
             own => {
                 let (name, uid, gid) = ids_of(&passwd, |_, uid| uid == own)
                     .ok_or_else(|| format!("user id {own} is not in /etc/passwd"))?;
-                Ok(Account { name, uid, gid, foreign: false })
+                Ok(Account { name, uid, gid, foreign: false, direct: false })
             }
         }
+    }
+
+    /// The user whom Debian gives no files, and nobody subordinate ids. Needs root.
+    pub(crate) fn without_subordinate_ids() -> Result<Self, String> {
+        Self::root()?;
+        let passwd =
+            fs::read_to_string("/etc/passwd").map_err(|error| format!("reading /etc/passwd: {error}"))?;
+        Self::by_name(&passwd, "nobody").ok_or_else(|| "there is no user nobody".to_owned())
+    }
+
+    /// Another user than the one who runs the tests.
+    fn by_name(passwd: &str, name: &str) -> Option<Self> {
+        let (name, uid, gid) = ids_of(passwd, |user, _| user == name)?;
+        Some(Account { name, uid, gid, foreign: true, direct: false })
+    }
+
+    /// The same, asking archives without a proxy.
+    pub(crate) fn without_proxy(&self) -> Self {
+        Account { direct: true, ..self.clone() }
     }
 
     /// A directory of this account that goes when it is dropped.
@@ -104,9 +124,9 @@ impl Account {
         command
     }
 
-    /// `--proxy`, where the tests' environment names one.
+    /// `--proxy`, with the one that all tests share.
     pub(crate) fn proxy(&self) -> Vec<String> {
-        std::env::var(PROXY).map(|proxy| vec!["--proxy".to_owned(), proxy]).unwrap_or_default()
+        if self.direct { Vec::new() } else { vec!["--proxy".to_owned(), proxy::address().to_owned()] }
     }
 
     /// A directory by name that stays between runs.
@@ -125,7 +145,8 @@ impl Account {
 pub(crate) fn base() -> &'static Path {
     static BASE: OnceLock<PathBuf> = OnceLock::new();
     BASE.get_or_init(|| {
-        let base = PathBuf::from(format!("/var/tmp/rvmb-tests-{}", own_uid()));
+        let base = std::env::var_os(PLACE)
+            .map_or_else(|| PathBuf::from(format!("/var/tmp/rvmb-tests-{}", own_uid())), PathBuf::from);
         fs::create_dir_all(&base).unwrap_or_else(|error| panic!("making {}: {error}", base.display()));
         fs::set_permissions(&base, fs::Permissions::from_mode(0o755))
             .expect("opening the directory to others");

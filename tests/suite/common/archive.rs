@@ -1,11 +1,11 @@
 //! An archive for jammy: the Ubuntu-shaped one of tests/archive, or a real one that the user names.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use super::account::base;
+use super::account::{Account, base};
 use super::process::{program, run};
+use super::proxy::first_line;
 
 /// Names a real Ubuntu mirror to use instead.
 const REAL_MIRROR: &str = "RVMB_TEST_UBUNTU_MIRROR";
@@ -39,16 +39,14 @@ impl Archive {
         // The server ends when the pipe to it does.
         server.arg(files.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut server = server.spawn().expect("starting the server");
-        let mut address = String::new();
-        let answer = server.stdout.take().map(|out| BufReader::new(out).read_line(&mut address));
-        assert!(matches!(answer, Some(Ok(1..))), "the server did not start");
+        let address = first_line(server.stdout.take()).expect("the server did not start");
         let keyring = Some(files.path().join("keyring.gpg"));
-        Archive {
-            mirror: format!("{}/ubuntu", address.trim()),
-            keyring,
-            server: Some(server),
-            _files: Some(files),
-        }
+        Archive { mirror: format!("{address}/ubuntu"), keyring, server: Some(server), _files: Some(files) }
+    }
+
+    /// `account` as it reaches this archive: ours is at hand, and changes between tests at one address.
+    pub(crate) fn reached_by(&self, account: &Account) -> Account {
+        if self.server.is_some() { account.without_proxy() } else { account.clone() }
     }
 
     /// The options that make rvmb use it.

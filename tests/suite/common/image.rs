@@ -20,9 +20,10 @@ const SECTOR: u64 = 512;
 const EXT4_MAGIC: [u8; 2] = [0x53, 0xef];
 const EXT4_MAGIC_OFFSET: u64 = 1024 + 0x38;
 
-/// Checks image, partition table and every file system; `scratch` takes the raw disk.
+/// Checks image, partition table and every file system; `scratch` takes the raw disk. Returns the names of
+/// the partitions, in the order in which they lie on the disk.
 #[track_caller]
-pub(crate) fn is_sound(image: &Path, scratch: &Path) {
+pub(crate) fn is_sound(image: &Path, scratch: &Path) -> Vec<String> {
     check("qemu-img", [Path::new("check"), image]);
     let directory = tempfile::tempdir_in(scratch).expect("making a directory");
     let raw = directory.path().join("disk.raw");
@@ -38,7 +39,7 @@ pub(crate) fn is_sound(image: &Path, scratch: &Path) {
     assert!(kinds.contains(&BIOS_BOOT), "no BIOS boot partition in {table}");
     assert!(kinds.contains(&EFI_SYSTEM), "no EFI system partition in {table}");
 
-    let mut roots = 0;
+    let mut systems = 0;
     for partition in &partitions {
         let start = partition["start"].as_u64().expect("a start") * SECTOR;
         let size = partition["size"].as_u64().expect("a size") * SECTOR;
@@ -48,10 +49,18 @@ pub(crate) fn is_sound(image: &Path, scratch: &Path) {
             check("fsck.vfat", [Path::new("-n"), &esp]);
         } else if read_at(&raw, start + EXT4_MAGIC_OFFSET) == EXT4_MAGIC {
             check("e2fsck", ["-fn".to_owned(), format!("{}?offset={start}", raw.display())]);
-            roots += 1;
+            systems += 1;
         }
     }
-    assert!(roots > 0, "no ext4 file system in {table}");
+    let mut places: Vec<_> = partitions
+        .iter()
+        .map(|partition| (partition["start"].as_u64(), partition["name"].as_str().unwrap_or_default()))
+        .collect();
+    places.sort_unstable();
+    let names: Vec<String> = places.into_iter().map(|(_, name)| name.to_owned()).collect();
+    let expected = names.iter().filter(|name| ["root", "opt"].contains(&name.as_str())).count();
+    assert_eq!(systems, expected, "ext4 file systems in {table}");
+    names
 }
 
 /// Fails the test unless both files hold the same bytes.

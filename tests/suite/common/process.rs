@@ -49,6 +49,25 @@ pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// Covers files with what is no regular file, up to `--`, and becomes the program that follows.
+const COVER: &str = "while [ \"$1\" != -- ]; do\n\
+    [ ! -e \"$1\" ] || mount --bind /dev/null \"$1\" || exit 99\nshift\ndone\nshift\nexec \"$@\"\n";
+
+/// `command` on a host without `files`: they are covered in a mount namespace of its own. Needs root.
+pub(crate) fn without(files: &[&str], command: &Command) -> Command {
+    let mut covered = program("/usr/bin/unshare");
+    covered.args(["--mount", "--propagation", "private", "--", "sh", "-c", COVER, "sh"]);
+    covered.args(files).arg("--").arg(command.get_program()).args(command.get_args());
+    covered.env_clear();
+    for (name, value) in command.get_envs() {
+        covered.env(name, value.unwrap_or_default());
+    }
+    if let Some(directory) = command.get_current_dir() {
+        covered.current_dir(directory);
+    }
+    covered
+}
+
 /// Runs a program to its end.
 pub(crate) fn run(command: &mut Command) -> Finished {
     let line = format!("{command:?}");

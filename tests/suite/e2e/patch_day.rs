@@ -23,7 +23,7 @@ fn the_first_patch_day_asks_nothing_and_starts_the_new_kernel() {
     let Some((_turn, account)) = begin("first patch day", anybody_with_our_archive) else { return };
     let archive = Archive::start();
     let options = archive.options_of_release_day();
-    let bench = Bench::new(&account);
+    let bench = Bench::new(&archive.reached_by(&account));
     let script = bench.file("welcome.sh", FIRST_LOGIN);
     let mut words = vec!["kvm", "ubuntu", "--suite", "jammy", "--user", "bob", "--firstlogin", &script];
     words.extend(["--rootpass", "secret"]);

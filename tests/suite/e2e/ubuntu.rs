@@ -10,7 +10,7 @@ fn jammy_boots() {
     let Some((_turn, account)) = begin("jammy", anybody) else { return };
     let archive = Archive::start();
     let options = archive.options();
-    let bench = Bench::new(&account);
+    let bench = Bench::new(&archive.reached_by(&account));
     let script = bench.file("setup.sh", FIRST_BOOT);
     let mut words = words("ubuntu", "jammy", &script);
     words.extend(["--addpkg", "apache2"]);

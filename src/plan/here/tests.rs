@@ -1,0 +1,115 @@
+//! What is asked of this host, on one that lacks things.
+
+use super::*;
+use crate::appliance::Places;
+use crate::manifest::MANIFEST;
+use crate::suite::Registry;
+
+fn suite() -> Suite {
+    Registry::load().unwrap().find("debian", "bookworm").unwrap().clone()
+}
+
+/// What `destination` says of `path`, with and without --overwrite.
+fn asked(path: &Path) -> [Result<PathBuf>; 2] {
+    let registry = Registry::load().unwrap();
+    [false, true].map(|overwrite| {
+        let places = Places { destination: Some(path.to_owned()), overwrite, ..Places::default() };
+        let appliance = Appliance {
+            hypervisor: "kvm".to_owned(),
+            distro: "debian".to_owned(),
+            suite: Some("bookworm".to_owned()),
+            architecture: Some("amd64".to_owned()),
+            places,
+            ..Appliance::default()
+        };
+        destination(&appliance, &Request::read(&appliance, &registry).unwrap())
+    })
+}
+
+#[test]
+fn a_keyring_that_is_named_must_be_a_file() {
+    let room = tempfile::tempdir().unwrap();
+    let file = room.path().join("keyring.gpg");
+    assert_eq!(find_keyring(Some(&file), &suite()).unwrap_err().kind(), Kind::Config);
+    assert_eq!(find_keyring(Some(room.path()), &suite()).unwrap_err().kind(), Kind::Config);
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(find_keyring(Some(&file), &suite()).unwrap(), file);
+}
+
+#[test]
+fn a_keyring_that_is_missing_names_its_package() {
+    let room = tempfile::tempdir().unwrap();
+    let mut suite = suite();
+    let paths = ["one", "other"].map(|name| room.path().join(name));
+    suite.keys.keyrings = paths.iter().map(|path| path.display().to_string()).collect();
+    let error = find_keyring(None, &suite).unwrap_err();
+    assert_eq!(error.kind(), Kind::Host);
+    assert!(error.message().contains(&suite.keys.keyrings[0]), "{error}");
+    assert!(error.hints()[0].contains("apt-get install debian-archive-keyring"), "{error:?}");
+
+    suite.keys.host_packages.clear();
+    assert!(find_keyring(None, &suite).unwrap_err().hints()[0].contains("--keyring"));
+    std::fs::write(&paths[1], "").unwrap();
+    assert_eq!(find_keyring(None, &suite).unwrap(), paths[1]);
+}
+
+#[test]
+fn a_destination_that_exists_is_replaced_only_where_it_is_ours() {
+    let room = tempfile::tempdir().unwrap();
+    let at = |name: &str| room.path().join(name);
+    for name in ["empty", "foreign", "ours"] {
+        std::fs::create_dir(at(name)).unwrap();
+    }
+    for file in ["foreign/letter", "file"] {
+        std::fs::write(at(file), "precious").unwrap();
+    }
+    std::fs::write(at("ours").join(MANIFEST), r#"{"generator": "rvmb 0.1.0"}"#).unwrap();
+    std::os::unix::fs::symlink("nowhere", at("dangling")).unwrap();
+    std::os::unix::fs::symlink("ours", at("link")).unwrap();
+
+    let cases = [
+        ("new", true, true),
+        ("new/below/it", true, true),
+        ("empty", false, true),
+        ("ours", false, true),
+        ("foreign", false, false),
+        ("file", false, false),
+        ("dangling", false, false),
+        ("link", false, false),
+        ("file/below", false, false),
+    ];
+    for (name, without, with) in cases {
+        let answers = asked(&at(name));
+        assert_eq!(answers.each_ref().map(Result::is_ok), [without, with], "{name}: {answers:?}");
+        for answer in answers {
+            match answer {
+                Ok(path) => assert_eq!(path, at(name)),
+                Err(error) => assert_eq!(error.kind(), Kind::Config, "{name}: {error}"),
+            }
+        }
+    }
+    assert!(!at("new").exists(), "a look made the destination");
+}
+
+#[test]
+fn the_current_directory_is_never_replaced() {
+    let current = std::env::current_dir().unwrap();
+    for place in current.ancestors() {
+        for answer in asked(place) {
+            assert!(answer.unwrap_err().message().contains("current directory"));
+        }
+    }
+}
+
+#[test]
+fn only_bootstrap_tools_bootstrap() {
+    let error = choose_bootstrap(Some("cdebootstrap")).unwrap_err();
+    assert!(error.kind() == Kind::Usage && error.hints()[0].contains("mmdebstrap"), "{error:?}");
+}
+
+#[test]
+fn a_namespace_needs_the_tools_that_map_its_ids() {
+    let user = Privilege::UserNamespace { subuid: 100_000, subgid: 100_000, count: 65536 };
+    assert!(needed_tools(Some(&user)).contains(&"newuidmap"));
+    assert!(!needed_tools(Some(&Privilege::Root)).contains(&"newuidmap"));
+}
