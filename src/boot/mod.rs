@@ -23,6 +23,7 @@ mod partition;
 pub mod report;
 mod scratch;
 mod session;
+mod vmdk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
