@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use uuid::Uuid;
 
+use super::console;
 use super::firmware::Firmware;
 use super::report::Outcome;
 use crate::host::run::quote;
@@ -127,7 +128,8 @@ pub(super) fn parse_line(line: &str) -> Option<Message> {
     Some(Message::Result { name, outcome, detail })
 }
 
-/// Makes lines of the bytes of the check channel, in bounded memory.
+/// Makes lines of the bytes of the check channel, in bounded memory. Whoever writes there may be anybody in
+/// the guest: what could steer a terminal is taken out.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     partial: Vec<u8>,
@@ -139,7 +141,7 @@ impl Lines {
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             if byte == b'\n' {
-                let line = String::from_utf8_lossy(&self.partial).into_owned();
+                let line = console::plain(&self.partial);
                 self.partial.clear();
                 if self.ended.len() < MOST_LINES {
                     self.ended.push_back(line);
@@ -255,6 +257,17 @@ mod tests {
         #[test]
         fn no_line_panics(line in ".{0,60}") {
             let _ = parse_line(&format!("rvmb-check {line}"));
+        }
+
+        #[test]
+        fn nothing_gets_a_control_character_through(bytes: Vec<u8>) {
+            let mut lines = Lines::default();
+            lines.feed(b"rvmb-check kernel ok \x1b]0;title\x07\xc2\x9b");
+            lines.feed(&bytes);
+            lines.feed(b"\n");
+            while let Some(line) = lines.next() {
+                proptest::prop_assert!(!line.chars().any(char::is_control), "{line:?}");
+            }
         }
     }
 }
