@@ -12,6 +12,7 @@
 //! Nothing outlives this process: QEMU dies with the thread that started it, and the copy has no name.
 
 pub mod acceleration;
+mod bounded;
 mod check;
 pub mod console;
 pub mod firmware;
@@ -109,8 +110,9 @@ pub fn check(request: &Request, runner: &Runner) -> Result<Report> {
 
     let (disk, root, mut session) = event::step(&**runner.sink(), Step::Boot, || {
         let disk = copy(&subject, &request.scratch, runner).map_err(|error| request.or_interrupted(error))?;
-        let root = inject::find_root(&disk, runner)?;
-        inject::inject(&disk, root, &questions.script(), runner)?;
+        let debugfs = inject::Debugfs { runner, interrupted: &request.interrupted };
+        let root = inject::find_root(&disk, debugfs)?;
+        inject::inject(&disk, root, &questions.script(), debugfs)?;
         let settings = machine::Settings {
             acceleration,
             uefi: uefi.as_ref(),
