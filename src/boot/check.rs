@@ -44,8 +44,10 @@ pub(super) struct Questions {
     pub(super) password: String,
     /// Packages that have to be installed, in apt's words; none if nobody knows.
     pub(super) packages: Option<Vec<String>>,
-    /// Whether the disk is larger than the image's.
-    pub(super) enlarged: bool,
+    /// Whether rvmb built the image, as its manifest says: then nothing may be lacking.
+    pub(super) built_by_rvmb: bool,
+    /// Whether a script has to run at the first boot.
+    pub(super) first_boot: bool,
     /// What has to have started the guest.
     pub(super) firmware: Firmware,
     /// Seconds until the script no longer waits for the system to have started.
@@ -64,7 +66,8 @@ impl Questions {
             ("@PASSWORD@", quote(&self.password)),
             ("@PACKAGES@", quote(&names.join(" "))),
             ("@PACKAGES_KNOWN@", yes_or_no(self.packages.is_some())),
-            ("@ENLARGED@", yes_or_no(self.enlarged)),
+            ("@BUILT_BY_RVMB@", yes_or_no(self.built_by_rvmb)),
+            ("@FIRST_BOOT@", yes_or_no(self.first_boot)),
             ("@FIRMWARE@", self.firmware.to_string()),
             ("@PATIENCE@", self.patience.to_string()),
         ];
@@ -169,7 +172,8 @@ mod tests {
             locked: Some(false),
             password: "it's".to_owned(),
             packages: Some(vec!["nginx=1.2-3".to_owned(), "curl/trixie-backports".to_owned()]),
-            enlarged: true,
+            built_by_rvmb: true,
+            first_boot: false,
             firmware: Firmware::Uefi,
             patience: 450,
         }
@@ -230,7 +234,8 @@ mod tests {
             r"password='it'\''s'",
             "packages='nginx curl'",
             "packages_known=yes",
-            "enlarged=yes",
+            "built_by_rvmb=yes",
+            "first_boot=no",
             "firmware=uefi",
             "patience=450",
         ];

@@ -25,13 +25,15 @@ pub(super) struct Subject {
     pub(super) promises: Option<Promises>,
 }
 
-/// What a manifest promises of the guest.
+/// What a manifest promises of the guest. That there is one says that rvmb built the image.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Promises {
     /// The first user.
     pub(super) user: Option<User>,
     /// Packages that were asked for, in apt's words.
     pub(super) packages: Vec<String>,
+    /// Whether a script runs at the first boot.
+    pub(super) first_boot: bool,
 }
 
 /// The first user.
@@ -68,6 +70,7 @@ struct Output {
 #[derive(Deserialize)]
 struct Guest {
     user: Option<User>,
+    firstboot: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -118,9 +121,11 @@ fn parse_manifest(text: &str) -> Result<(String, Promises)> {
     if image.is_empty() || image.contains('/') || image == ".." || image == "." {
         return Err(Error::config(format!("the manifest names {image:?}, which is not a file beside it")));
     }
-    let user = manifest.plan.guest.and_then(|guest| guest.user);
+    let guest = manifest.plan.guest;
+    let first_boot = guest.as_ref().is_some_and(|guest| guest.firstboot.is_some());
+    let user = guest.and_then(|guest| guest.user);
     let packages = manifest.plan.packages.map(|packages| packages.added).unwrap_or_default();
-    Ok((image, Promises { user, packages }))
+    Ok((image, Promises { user, packages, first_boot }))
 }
 
 /// Formats of a disk image.
@@ -233,10 +238,14 @@ mod tests {
         let (image, promises) = parse_manifest(text).unwrap();
         assert_eq!(image, "vm-disk0.qcow2");
         let user = User { name: "bob".to_owned(), locked: false, default_password: true };
-        assert_eq!(promises, Promises { user: Some(user), packages: vec!["nginx=1.2".to_owned()] });
+        let packages = vec!["nginx=1.2".to_owned()];
+        assert_eq!(promises, Promises { user: Some(user), packages, first_boot: false });
+
+        let text = r#"{"plan": {"output": {"image": "a"}, "guest": {"firstboot": {"path": "x"}}}}"#;
+        assert!(parse_manifest(text).unwrap().1.first_boot);
 
         let (_, promises) = parse_manifest(r#"{"plan": {"output": {"image": "a"}}}"#).unwrap();
-        assert_eq!(promises, Promises { user: None, packages: Vec::new() });
+        assert_eq!(promises, Promises { user: None, packages: Vec::new(), first_boot: false });
     }
 
     #[test]

@@ -167,7 +167,8 @@ fn questions(subject: &Subject, firmware: Firmware, password: &str, limit: Durat
         locked: user.map(|user| user.locked),
         password: password.to_owned(),
         packages: promises.map(|promises| promises.packages.clone()),
-        enlarged: true,
+        built_by_rvmb: promises.is_some(),
+        first_boot: promises.is_some_and(|promises| promises.first_boot),
         firmware,
         patience: limit.mul_f64(SHARE_OF_START).as_secs(),
     }
