@@ -1,7 +1,7 @@
 //! Starts a finished image in QEMU and checks it from inside, without changing it.
 //!
 //! 1. [`image`]: which image, and what its manifest promises.
-//! 2. [`acceleration`], [`firmware`]: what will run and start the guest.
+//! 2. [`acceleration`], [`firmware`], [`network`]: what will run and start the guest, and what it can reach.
 //! 3. The image is copied into a raw disk without a name ([`scratch`]), 1 GiB larger, as if its owner
 //!    had grown it. Nothing is ever written to the image itself.
 //! 4. [`partition`] finds the root file system, [`inject`] puts a script into it ([`check`]).
@@ -20,6 +20,7 @@ mod image;
 mod inject;
 pub mod login;
 mod machine;
+pub mod network;
 mod partition;
 pub mod report;
 mod scratch;
@@ -66,6 +67,8 @@ pub struct Request {
     pub firmware: Firmware,
     /// What runs it.
     pub acceleration: Wish,
+    /// What the guest can reach.
+    pub network: network::Wish,
     /// How long it may take altogether; none for [`KVM_LIMIT`] or [`TCG_LIMIT`].
     pub limit: Option<Duration>,
     /// Memory of the virtual machine.
@@ -100,6 +103,7 @@ pub fn check(request: &Request, runner: &Runner) -> Result<Report> {
         Firmware::Uefi => Some(firmware::find_uefi(Path::new("/"))?),
     };
     let acceleration = acceleration::choose(request.acceleration, machine::QEMU, runner)?;
+    let network = network::choose(request.network, machine::QEMU, runner)?;
     let limit = request.limit.unwrap_or(match acceleration {
         Acceleration::Kvm => KVM_LIMIT,
         Acceleration::Tcg => TCG_LIMIT,
@@ -116,9 +120,10 @@ pub fn check(request: &Request, runner: &Runner) -> Result<Report> {
         let settings = machine::Settings {
             acceleration,
             uefi: uefi.as_ref(),
+            network,
             memory: request.memory,
             cpus: request.cpus,
-            disk: &disk.path(),
+            disk: &disk,
         };
         let machine = machine::start(&settings, runner)?;
         let passwords =
@@ -140,6 +145,7 @@ pub fn check(request: &Request, runner: &Runner) -> Result<Report> {
         image: request.path.display().to_string(),
         firmware: request.firmware,
         acceleration,
+        network,
         boot_seconds: observed.booted.map(|after| after.as_secs_f64()),
         seconds: begun.elapsed().as_secs_f64(),
         checks: observed.checks,
