@@ -40,7 +40,7 @@ pub(super) fn find_root(disk: &Scratch, debugfs: Debugfs<'_>) -> Result<Extent> 
         .map_err(|error| unusable("its partition table is of no use").because(&error))?;
     for extent in extents {
         let found = partition::ext(&mut disk.reader(), extent.offset)
-            .context(Kind::Build, || "reading the copy of the disk".to_owned())?;
+            .context(Kind::Host, || "reading the copy of the disk".to_owned())?;
         let Some(ext) = found else { continue };
         let look = ["stat /etc/passwd", &format!("stat {DIRECTORY}")];
         let listing = debugfs.run(disk, extent, &look, false)?;

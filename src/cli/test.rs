@@ -12,7 +12,7 @@ use crate::boot::acceleration::Wish;
 use crate::boot::firmware::Firmware;
 use crate::boot::network::{self, Network};
 use crate::boot::report::Report;
-use crate::boot::{self, Request};
+use crate::boot::{self, Finding, Request};
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
 use crate::units::Size;
@@ -27,6 +27,8 @@ const TAIL_LINES: usize = 20;
 /// the serial console and finds out whether the machine has started, whether a unit failed, whether user
 /// and packages are there, whether the network is up, whether the root has grown with its disk, and
 /// whether the first boot ran once. Exit code 7 says that it did not all come out well.
+///
+/// It needs qemu-system-x86, qemu-utils and e2fsprogs, and ovmf for UEFI.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -81,7 +83,8 @@ pub struct Arguments {
 ///
 /// # Errors
 ///
-/// Check, if a check failed, with the end of the console; the report is written then, too. And whatever [`boot::check`] returns.
+/// Check, if a check failed, with the end of the console; the report is written then, too. And whatever
+/// [`boot::check`] returns.
 pub fn run(arguments: &Arguments, interrupted: Arc<AtomicBool>, runner: &Runner) -> Result<()> {
     let request = Request {
         path: arguments.path.clone(),
@@ -94,7 +97,7 @@ pub fn run(arguments: &Arguments, interrupted: Arc<AtomicBool>, runner: &Runner)
         scratch: arguments.tmp.clone().unwrap_or_else(default_scratch),
         interrupted,
     };
-    let report = boot::check(&request, runner)?;
+    let Finding { report, refusal } = boot::check(&request, runner)?;
     if let Some(path) = &arguments.junit {
         std::fs::write(path, report.to_junit())
             .context(Kind::Usage, || format!("writing {}", path.display()))?;
@@ -104,7 +107,10 @@ pub fn run(arguments: &Arguments, interrupted: Arc<AtomicBool>, runner: &Runner)
         .lock()
         .write_all(text.as_bytes())
         .context(Kind::Usage, || "writing to standard output".to_owned())?;
-    verdict(&report)
+    match refusal {
+        Some(error) => Err(error),
+        None => verdict(&report),
+    }
 }
 
 /// A disk's copy is too large for a /tmp in memory, so it goes to /var/tmp unless the user says otherwise.
