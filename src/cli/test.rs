@@ -45,7 +45,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FIRMWARE", default_value = "bios")]
     pub firmware: Firmware,
 
-    /// Seconds that it may take altogether [default: 240 under KVM, 600 without]
+    /// Seconds from power on to the last check [default: 240 under KVM, 600 without]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..=86400))]
     pub timeout: Option<u64>,
 
