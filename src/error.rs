@@ -157,6 +157,14 @@ impl Error {
         self
     }
 
+    /// The same, for another kind of reader to do something about it: what failed is known below, whose
+    /// fault it is often only above.
+    #[must_use]
+    pub fn of(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// Several problems as one error; `Ok` where there is none. A single one stays as it is.
     pub fn all(mut problems: Vec<Error>) -> Result<()> {
         match problems.len() {

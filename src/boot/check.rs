@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use uuid::Uuid;
 
+use super::console;
 use super::firmware::Firmware;
 use super::report::Outcome;
 use crate::host::run::quote;
@@ -43,8 +44,10 @@ pub(super) struct Questions {
     pub(super) password: String,
     /// Packages that have to be installed, in apt's words; none if nobody knows.
     pub(super) packages: Option<Vec<String>>,
-    /// Whether the disk is larger than the image's.
-    pub(super) enlarged: bool,
+    /// Whether rvmb built the image, as its manifest says: then nothing may be lacking.
+    pub(super) built_by_rvmb: bool,
+    /// Whether a script has to run at the first boot.
+    pub(super) first_boot: bool,
     /// What has to have started the guest.
     pub(super) firmware: Firmware,
     /// Seconds until the script no longer waits for the system to have started.
@@ -63,7 +66,8 @@ impl Questions {
             ("@PASSWORD@", quote(&self.password)),
             ("@PACKAGES@", quote(&names.join(" "))),
             ("@PACKAGES_KNOWN@", yes_or_no(self.packages.is_some())),
-            ("@ENLARGED@", yes_or_no(self.enlarged)),
+            ("@BUILT_BY_RVMB@", yes_or_no(self.built_by_rvmb)),
+            ("@FIRST_BOOT@", yes_or_no(self.first_boot)),
             ("@FIRMWARE@", self.firmware.to_string()),
             ("@PATIENCE@", self.patience.to_string()),
         ];
@@ -127,7 +131,8 @@ pub(super) fn parse_line(line: &str) -> Option<Message> {
     Some(Message::Result { name, outcome, detail })
 }
 
-/// Makes lines of the bytes of the check channel, in bounded memory.
+/// Makes lines of the bytes of the check channel, in bounded memory. Whoever writes there may be anybody in
+/// the guest: what could steer a terminal is taken out.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     partial: Vec<u8>,
@@ -139,7 +144,7 @@ impl Lines {
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             if byte == b'\n' {
-                let line = String::from_utf8_lossy(&self.partial).into_owned();
+                let line = console::plain(&self.partial);
                 self.partial.clear();
                 if self.ended.len() < MOST_LINES {
                     self.ended.push_back(line);
@@ -167,7 +172,8 @@ mod tests {
             locked: Some(false),
             password: "it's".to_owned(),
             packages: Some(vec!["nginx=1.2-3".to_owned(), "curl/trixie-backports".to_owned()]),
-            enlarged: true,
+            built_by_rvmb: true,
+            first_boot: false,
             firmware: Firmware::Uefi,
             patience: 450,
         }
@@ -228,7 +234,8 @@ mod tests {
             r"password='it'\''s'",
             "packages='nginx curl'",
             "packages_known=yes",
-            "enlarged=yes",
+            "built_by_rvmb=yes",
+            "first_boot=no",
             "firmware=uefi",
             "patience=450",
         ];
@@ -255,6 +262,17 @@ mod tests {
         #[test]
         fn no_line_panics(line in ".{0,60}") {
             let _ = parse_line(&format!("rvmb-check {line}"));
+        }
+
+        #[test]
+        fn nothing_gets_a_control_character_through(bytes: Vec<u8>) {
+            let mut lines = Lines::default();
+            lines.feed(b"rvmb-check kernel ok \x1b]0;title\x07\xc2\x9b");
+            lines.feed(&bytes);
+            lines.feed(b"\n");
+            while let Some(line) = lines.next() {
+                proptest::prop_assert!(!line.chars().any(char::is_control), "{line:?}");
+            }
         }
     }
 }

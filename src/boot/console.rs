@@ -141,7 +141,7 @@ impl Console {
 }
 
 /// Text without control characters, those of C1 among them, and without space at its end.
-fn plain(bytes: &[u8]) -> String {
+pub(super) fn plain(bytes: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect();
     text.trim_end().to_owned()
 }

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::vmdk;
 use crate::error::{Context, Error, Kind, Result};
+use crate::manifest::MANIFEST;
 
-/// File name of the manifest in an output directory.
-const MANIFEST: &str = "manifest.json";
 /// Bytes of a manifest that are read at most; one with some thousand packages has a tenth of it.
 const LARGEST_MANIFEST: u64 = 16 << 20;
-/// Bytes of an image that tell its format.
-const HEADER: u64 = 128;
+/// Bytes of an image that tell its format, and whether it is whole.
+const HEADER: u64 = vmdk::LOOKED_AT as u64;
 
 /// An image and what is known of it.
 #[derive(Debug, PartialEq)]
@@ -25,13 +25,15 @@ pub(super) struct Subject {
     pub(super) promises: Option<Promises>,
 }
 
-/// What a manifest promises of the guest.
+/// What a manifest promises of the guest. That there is one says that rvmb built the image.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Promises {
     /// The first user.
     pub(super) user: Option<User>,
     /// Packages that were asked for, in apt's words.
     pub(super) packages: Vec<String>,
+    /// Whether a script runs at the first boot.
+    pub(super) first_boot: bool,
 }
 
 /// The first user.
@@ -68,6 +70,7 @@ struct Output {
 #[derive(Deserialize)]
 struct Guest {
     user: Option<User>,
+    firstboot: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -78,8 +81,10 @@ struct Packages {
 
 /// Finds the image in `path`: an output directory of rvmb, or an image itself.
 pub(super) fn find(path: &Path) -> Result<Subject> {
-    let metadata = std::fs::metadata(path)
-        .context(Kind::Usage, || format!("looking for the image {}", path.display()))?;
+    let looking = || format!("looking for the image {}", path.display());
+    let metadata = std::fs::metadata(path).context(Kind::Usage, looking)?;
+    // qemu-img takes `nbd:x` for an address and `json:{}` for options, and nothing that begins with `/`.
+    let path = &std::path::absolute(path).context(Kind::Usage, looking)?;
     let (image, promises) = if metadata.is_dir() {
         let manifest = path.join(MANIFEST);
         let (name, promises) = parse_manifest(&read_manifest(&manifest)?)
@@ -114,11 +119,13 @@ fn parse_manifest(text: &str) -> Result<(String, Promises)> {
         serde_json::from_str(text).context(Kind::Config, || "the manifest is not understood".to_owned())?;
     let image = manifest.plan.output.image;
     if image.is_empty() || image.contains('/') || image == ".." || image == "." {
-        return Err(Error::config(format!("the manifest names `{image}`, which is not a file beside it")));
+        return Err(Error::config(format!("the manifest names {image:?}, which is not a file beside it")));
     }
-    let user = manifest.plan.guest.and_then(|guest| guest.user);
+    let guest = manifest.plan.guest;
+    let first_boot = guest.as_ref().is_some_and(|guest| guest.firstboot.is_some());
+    let user = guest.and_then(|guest| guest.user);
     let packages = manifest.plan.packages.map(|packages| packages.added).unwrap_or_default();
-    Ok((image, Promises { user, packages }))
+    Ok((image, Promises { user, packages, first_boot }))
 }
 
 /// Formats of a disk image.
@@ -151,6 +158,11 @@ impl Format {
 
 fn detect(image: &Path) -> Result<Format> {
     let reading = || format!("reading {}", image.display());
+    // To open a pipe would be to wait for its other end.
+    let kind = std::fs::metadata(image).context(Kind::Usage, reading)?.file_type();
+    if !kind.is_file() && !std::os::unix::fs::FileTypeExt::is_block_device(&kind) {
+        return Err(Error::usage(format!("{} is neither a file nor a disk", image.display())));
+    }
     let file = std::fs::File::open(image).context(Kind::Usage, || format!("opening {}", image.display()))?;
     let mut header = Vec::new();
     file.take(HEADER).read_to_end(&mut header).context(Kind::Usage, reading)?;
@@ -162,11 +174,11 @@ fn detect(image: &Path) -> Result<Format> {
         return Ok(Format::Raw);
     }
     let format = parse_header(&header);
-    if format == Format::Qcow2 && leans_on_other_files(&header) {
-        return Err(Error::usage(format!("{} needs another file beside it", image.display()))
-            .hint("Make it whole with `qemu-img convert -O qcow2`, and name the result."));
+    match leans_on_other_files(format, &header) {
+        None => Ok(format),
+        Some(why) => Err(Error::usage(format!("{} needs another file beside it: {why}", image.display()))
+            .hint("If you trust whoever made it: make it whole with `qemu-img convert -O qcow2`, and name the result.")),
     }
-    Ok(format)
 }
 
 /// The format that an image's first bytes tell: qcow2 (QEMU, docs/interop/qcow2.txt), vmdk (Virtual Disk
@@ -176,7 +188,7 @@ fn parse_header(header: &[u8]) -> Format {
     const VDI_SIGNATURE: [u8; 4] = 0xbeda_107f_u32.to_le_bytes();
     if header.starts_with(b"QFI\xfb") {
         Format::Qcow2
-    } else if header.starts_with(b"KDMV") || header.starts_with(b"# Disk DescriptorFile") {
+    } else if header.starts_with(vmdk::SPARSE_MAGIC) || header.starts_with(vmdk::TEXT_MAGIC) {
         Format::Vmdk
     } else if header.get(VDI_SIGNATURE_AT..).is_some_and(|bytes| bytes.starts_with(&VDI_SIGNATURE)) {
         Format::Vdi
@@ -187,16 +199,31 @@ fn parse_header(header: &[u8]) -> Format {
     }
 }
 
+/// Why an image may need other files than itself; none where it is whole. Such an image could make us
+/// read any file of this host. Raw disks have no pointers; VDI and VHDX name a parent by its id alone, and
+/// QEMU refuses those that have one (block/vdi.c, `uuid_link`; block/vhdx.c, `VHDX_PARAMS_HAS_PARENT`).
+fn leans_on_other_files(format: Format, header: &[u8]) -> Option<&'static str> {
+    match format {
+        Format::Qcow2 => qcow2_defect(header),
+        Format::Vmdk => vmdk::defect(header),
+        Format::Raw | Format::Vdi | Format::Vhdx => None,
+    }
+}
+
 /// Whether a qcow2 image names a backing file (offset at byte 8) or keeps its data outside (bit 2 of the
-/// incompatible features at byte 72, version 3). Such an image could make us read any file of this host.
-fn leans_on_other_files(header: &[u8]) -> bool {
+/// incompatible features at byte 72, version 3).
+fn qcow2_defect(header: &[u8]) -> Option<&'static str> {
     const EXTERNAL_DATA: u64 = 1 << 2;
     let u32_at = |at: usize| header.get(at..)?.first_chunk().copied().map(u32::from_be_bytes);
     let u64_at = |at: usize| header.get(at..)?.first_chunk().copied().map(u64::from_be_bytes);
-    let backed = u64_at(8).is_some_and(|offset| offset != 0);
     let version_3 = u32_at(4).is_some_and(|version| version >= 3);
-    let outside = version_3 && u64_at(72).is_some_and(|features| features & EXTERNAL_DATA != 0);
-    backed || outside
+    if u64_at(8).is_some_and(|offset| offset != 0) {
+        Some("it has a backing file")
+    } else if version_3 && u64_at(72).is_some_and(|features| features & EXTERNAL_DATA != 0) {
+        Some("it keeps its data elsewhere")
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -211,10 +238,14 @@ mod tests {
         let (image, promises) = parse_manifest(text).unwrap();
         assert_eq!(image, "vm-disk0.qcow2");
         let user = User { name: "bob".to_owned(), locked: false, default_password: true };
-        assert_eq!(promises, Promises { user: Some(user), packages: vec!["nginx=1.2".to_owned()] });
+        let packages = vec!["nginx=1.2".to_owned()];
+        assert_eq!(promises, Promises { user: Some(user), packages, first_boot: false });
+
+        let text = r#"{"plan": {"output": {"image": "a"}, "guest": {"firstboot": {"path": "x"}}}}"#;
+        assert!(parse_manifest(text).unwrap().1.first_boot);
 
         let (_, promises) = parse_manifest(r#"{"plan": {"output": {"image": "a"}}}"#).unwrap();
-        assert_eq!(promises, Promises { user: None, packages: Vec::new() });
+        assert_eq!(promises, Promises { user: None, packages: Vec::new(), first_boot: false });
     }
 
     #[test]
@@ -261,6 +292,19 @@ mod tests {
         header[15] = 1;
         std::fs::write(&image, &header).unwrap();
         assert_eq!(find(&image).unwrap_err().kind(), Kind::Usage);
+
+        let text = "# Disk DescriptorFile\nparentCID=ffffffff\nRW 8 FLAT \"/etc/passwd\" 0\n";
+        std::fs::write(&image, text).unwrap();
+        let error = find(&image).unwrap_err();
+        assert!(error.message().ends_with("it is a description of other files"), "{error}");
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert!(find(&pipe).unwrap_err().message().ends_with("is neither a file nor a disk"));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Puts the check into the throw-away copy of a disk, without mounting it: debugfs writes two files and
 //! a link into its ext4 root file system.
 
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use super::bounded::{self, Bounds, Said};
 use super::partition::{self, Extent};
 use super::scratch::Scratch;
 use crate::error::{Context, Error, Kind, Result};
@@ -11,6 +15,8 @@ const DIRECTORY: &str = "/etc/systemd/system";
 const UNIT: &str = "rvmb-check.service";
 const SCRIPT: &str = "rvmb-check.sh";
 const WANTED_BY: &str = "multi-user.target.wants";
+/// How long debugfs may take for its few commands.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Started with the system and not part of its start: a start that waits for it would wait for ever,
 /// as the script waits for the start.
@@ -25,7 +31,7 @@ TimeoutStopSec=5
 ";
 
 /// Finds the root file system of a disk: ext4, with /etc/passwd and systemd.
-pub(super) fn find_root(disk: &Scratch, runner: &Runner) -> Result<Extent> {
+pub(super) fn find_root(disk: &Scratch, debugfs: Debugfs<'_>) -> Result<Extent> {
     let unusable = |why: &str| {
         Error::new(Kind::Check, format!("the image cannot be checked from inside: {why}"))
             .hint("Images with an ext4 root file system in a GPT or MBR partition can be checked.")
@@ -34,11 +40,11 @@ pub(super) fn find_root(disk: &Scratch, runner: &Runner) -> Result<Extent> {
         .map_err(|error| unusable("its partition table is of no use").because(&error))?;
     for extent in extents {
         let found = partition::ext(&mut disk.reader(), extent.offset)
-            .context(Kind::Build, || "reading the copy of the disk".to_owned())?;
+            .context(Kind::Host, || "reading the copy of the disk".to_owned())?;
         let Some(ext) = found else { continue };
-        let listing =
-            debugfs(disk, extent, &["stat /etc/passwd", &format!("stat {DIRECTORY}")], false, runner)?;
-        match listing.matches("Inode: ").count() {
+        let look = ["stat /etc/passwd", &format!("stat {DIRECTORY}")];
+        let listing = debugfs.run(disk, extent, &look, false)?;
+        match listing.text.matches("Inode: ").count() {
             0 => continue,
             1 => return Err(unusable("it has no systemd")),
             _ if ext.needs_recovery => {
@@ -52,21 +58,28 @@ pub(super) fn find_root(disk: &Scratch, runner: &Runner) -> Result<Extent> {
 }
 
 /// Puts `script` into the root file system, with the unit that runs it.
-pub(super) fn inject(disk: &Scratch, root: Extent, script: &str, runner: &Runner) -> Result<()> {
+pub(super) fn inject(disk: &Scratch, root: Extent, script: &str, debugfs: Debugfs<'_>) -> Result<()> {
     let unit = Scratch::with("the unit of the check", UNIT_TEXT.as_bytes())?;
     let script_file = Scratch::with("the script of the check", script.as_bytes())?;
-    let commands = [
-        format!("cd {DIRECTORY}"),
-        // It is there in most images, and then this fails, which does no harm.
-        format!("mkdir {WANTED_BY}"),
+    let mut commands = vec![format!("cd {DIRECTORY}")];
+    // It is there in most images, and to make it again is to lose an inode (debugfs 1.47).
+    let wanted = debugfs.run(disk, root, &[&format!("stat {DIRECTORY}/{WANTED_BY}")], false)?;
+    if !wanted.text.contains("Inode: ") {
+        commands.push(format!("mkdir {WANTED_BY}"));
+    }
+    commands.extend([
+        // These are there in no image but one that was made to deceive.
+        format!("rm {UNIT}"),
+        format!("rm {SCRIPT}"),
+        format!("rm {WANTED_BY}/{UNIT}"),
         format!("write {} {UNIT}", unit.path().display()),
         format!("write {} {SCRIPT}", script_file.path().display()),
         // The script knows a password: for root's eyes only.
         format!("set_inode_field {SCRIPT} mode 0100600"),
         format!("symlink {WANTED_BY}/{UNIT} {DIRECTORY}/{UNIT}"),
-    ];
+    ]);
     let words: Vec<&str> = commands.iter().map(String::as_str).collect();
-    let said = debugfs(disk, root, &words, true, runner)?;
+    let said = debugfs.run(disk, root, &words, true)?;
 
     // debugfs goes on after an error and ends well, so look at what is there now.
     let look = [
@@ -75,28 +88,42 @@ pub(super) fn inject(disk: &Scratch, root: Extent, script: &str, runner: &Runner
         format!("stat {DIRECTORY}/{WANTED_BY}/{UNIT}"),
     ];
     let words: Vec<&str> = look.iter().map(String::as_str).collect();
-    let there = debugfs(disk, root, &words, false, runner)?;
+    let there = debugfs.run(disk, root, &words, false)?.text;
     if there.contains(UNIT_TEXT) && there.contains(script) && there.contains("Type: symlink") {
         return Ok(());
     }
     Err(Error::new(Kind::Check, "writing the check into the copy of the image failed")
-        .tail(said.lines().map(str::to_owned))
+        .tail(said.lines())
         .hint("The root file system may be full, or have features that debugfs of this host does not know."))
 }
 
-/// Runs commands of debugfs(8) on the file system at `root`; returns all that it said.
-fn debugfs(disk: &Scratch, root: Extent, commands: &[&str], write: bool, runner: &Runner) -> Result<String> {
-    let mut script = commands.join("\n");
-    script.push('\n');
-    let script = Scratch::with("commands for debugfs", script.as_bytes())?;
-    // `?offset=` is understood by the I/O layer of libext2fs, unix_io.
-    let device = format!("{}?offset={}", disk.path().display(), root.offset);
-    let mut command = runner.command("debugfs");
-    if write {
-        command = command.arg("-w");
+/// debugfs(8), within bounds: the file system may have been made to keep it busy.
+#[derive(Clone, Copy)]
+pub(super) struct Debugfs<'a> {
+    pub(super) runner: &'a Runner,
+    /// Set when the user wants to stop.
+    pub(super) interrupted: &'a AtomicBool,
+}
+
+impl Debugfs<'_> {
+    /// Runs commands on the file system at `root`.
+    fn run(self, disk: &Scratch, root: Extent, commands: &[&str], write: bool) -> Result<Said> {
+        let mut script = commands.join("\n");
+        script.push('\n');
+        let script = Scratch::with("commands for debugfs", script.as_bytes())?;
+        // `?offset=` is understood by the I/O layer of libext2fs, unix_io.
+        let device = format!("{}?offset={}", disk.path().display(), root.offset);
+        let mut command = self.runner.command("debugfs");
+        if write {
+            command = command.arg("-w");
+        }
+        let bounds = Bounds { time: Some(LIMIT), interrupted: self.interrupted };
+        bounded::run(
+            command.arg("-f").arg(script.path()).arg(device),
+            "looking into the root file system",
+            bounds,
+        )
     }
-    let outcome = command.arg("-f").arg(script.path()).arg(device).outcome()?;
-    Ok(outcome.stdout + &outcome.stderr)
 }
 
 #[cfg(test)]
@@ -109,6 +136,11 @@ mod tests {
 
     fn runner() -> Runner {
         Runner::new(Arc::new(Silent))
+    }
+
+    /// What `use_it` makes of debugfs.
+    fn with_debugfs<T>(use_it: impl FnOnce(Debugfs<'_>) -> T) -> T {
+        use_it(Debugfs { runner: &runner(), interrupted: &AtomicBool::new(false) })
     }
 
     /// A bare ext4 file system with the given directories and an /etc/passwd.
@@ -135,12 +167,37 @@ mod tests {
             return;
         }
         let disk = disk(&["etc/systemd/system"]);
-        let root = find_root(&disk, &runner()).unwrap();
-        inject(&disk, root, "#!/bin/sh\necho 'it works'\n", &runner()).unwrap();
+        check_is_written(&disk);
+        // Once more, over what is there now.
+        check_is_written(&disk);
+    }
+
+    fn check_is_written(disk: &Scratch) {
+        let root = with_debugfs(|debugfs| find_root(disk, debugfs)).unwrap();
+        with_debugfs(|debugfs| inject(disk, root, "#!/bin/sh\necho 'it works'\n", debugfs)).unwrap();
         runner().command("e2fsck").arg("-fn").arg(disk.path()).run().unwrap();
-        let said =
-            debugfs(&disk, root, &["stat /etc/systemd/system/rvmb-check.sh"], false, &runner()).unwrap();
+        let look = ["stat /etc/systemd/system/rvmb-check.sh"];
+        let said = with_debugfs(|debugfs| debugfs.run(disk, root, &look, false)).unwrap().text;
         assert!(said.contains("Mode:  0600") && said.contains("User:     0"), "{said}");
+    }
+
+    #[test]
+    fn a_file_without_end_is_not_read() {
+        if !tools_are_there() {
+            return;
+        }
+        let disk = disk(&["etc/systemd/system"]);
+        let root = with_debugfs(|debugfs| find_root(&disk, debugfs)).unwrap();
+        let commands =
+            ["cd /etc/systemd/system", "write /dev/null big", "set_inode_field big size 0x10000000000"];
+        with_debugfs(|debugfs| debugfs.run(&disk, root, &commands, true)).unwrap();
+        let error = with_debugfs(|debugfs| debugfs.run(&disk, root, &["cat /etc/systemd/system/big"], false));
+        assert!(error.unwrap_err().to_string().contains("said more than"));
+        // A directory in the place of the script cannot be removed.
+        let commands = ["cd /etc/systemd/system", "mkdir rvmb-check.sh"];
+        with_debugfs(|debugfs| debugfs.run(&disk, root, &commands, true)).unwrap();
+        let error = with_debugfs(|debugfs| inject(&disk, root, "true\n", debugfs)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Check);
     }
 
     #[test]
@@ -148,13 +205,14 @@ mod tests {
         if !tools_are_there() {
             return;
         }
-        let error = find_root(&disk(&["etc"]), &runner()).unwrap_err();
+        let error = with_debugfs(|debugfs| find_root(&disk(&["etc"]), debugfs)).unwrap_err();
         assert_eq!(error.message(), "the image cannot be checked from inside: it has no systemd");
     }
 
     #[test]
     fn a_disk_without_anything_is_refused() {
         let disk = Scratch::with("a disk", &[0; 4096]).unwrap();
-        assert_eq!(find_root(&disk, &runner()).unwrap_err().kind(), Kind::Check);
+        let error = with_debugfs(|debugfs| find_root(&disk, debugfs)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Check);
     }
 }

@@ -1,11 +1,11 @@
 //! A virtual machine: QEMU's command line, the process, and its two serial ports.
 //!
-//! The serial ports are socket pairs whose far ends QEMU inherits, so nothing of them has a name.
+//! The serial ports are socket pairs whose far ends QEMU inherits, as it does the disk, so nothing of them
+//! has a name.
 
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::acceleration::Acceleration;
 use super::firmware::Uefi;
+use super::network::{self, Network};
+use super::scratch::Scratch;
 use crate::error::{Context, Kind, Result};
 use crate::host::run::{Process, Runner};
 use crate::units::{MIB, Size};
@@ -28,15 +30,26 @@ pub(super) struct Settings<'a> {
     pub(super) acceleration: Acceleration,
     /// UEFI firmware; none for a BIOS.
     pub(super) uefi: Option<&'a Uefi>,
+    /// What the guest can reach.
+    pub(super) network: Network,
     pub(super) memory: Size,
     pub(super) cpus: u32,
     /// The raw disk.
-    pub(super) disk: &'a Path,
+    pub(super) disk: &'a Scratch,
+}
+
+/// Numbers of the descriptors that QEMU inherits.
+struct Inherited {
+    console: RawFd,
+    check: RawFd,
+    disk: RawFd,
+    /// The variables of UEFI.
+    vars: Option<RawFd>,
 }
 
 impl Settings<'_> {
-    /// QEMU's arguments, with the numbers of the serial ports' file descriptors.
-    fn arguments(&self, console: RawFd, check: RawFd) -> Vec<String> {
+    /// QEMU's arguments.
+    fn arguments(&self, inherited: &Inherited) -> Vec<String> {
         let acceleration: [&str; 4] = match self.acceleration {
             Acceleration::Kvm => ["-accel", "kvm", "-cpu", "host"],
             Acceleration::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
@@ -46,21 +59,22 @@ impl Settings<'_> {
         add("-machine", "q35".to_owned());
         add("-m", (self.memory.bytes() / MIB).to_string());
         add("-smp", self.cpus.to_string());
-        if let Some(uefi) = self.uefi {
-            let vars = uefi.vars.path();
+        let file = |descriptor: RawFd| format!("/proc/self/fd/{descriptor}");
+        if let (Some(uefi), Some(vars)) = (self.uefi, inherited.vars.map(file)) {
             add("-drive", format!("if=pflash,format=raw,unit=0,readonly=on,file={}", uefi.code));
-            add("-drive", format!("if=pflash,format=raw,unit=1,file={}", vars.display()));
+            add("-drive", format!("if=pflash,format=raw,unit=1,file={vars}"));
         }
         // The copy is thrown away, so nothing in it has to reach the platter.
-        let disk = self.disk.display();
+        let disk = file(inherited.disk);
         add("-drive", format!("file={disk},format=raw,if=none,id=disk0,cache=unsafe,discard=unmap"));
         add("-device", "virtio-blk-pci,drive=disk0,bootindex=0".to_owned());
-        // The guest gets an address and a default route from QEMU itself; nothing can connect to it. No
-        // network boot code: it would only take time.
+        // The guest gets an address and a default route from QEMU itself; nothing can connect to it, and what
+        // it can reach depends on the namespace that QEMU runs in. No network boot code: it would only take
+        // time.
         add("-netdev", "user,id=net0".to_owned());
         add("-device", "virtio-net-pci,netdev=net0,romfile=".to_owned());
         add("-device", "virtio-rng-pci".to_owned());
-        for (name, descriptor) in [("console", console), ("check", check)] {
+        for (name, descriptor) in [("console", inherited.console), ("check", inherited.check)] {
             add("-chardev", format!("socket,id={name},fd={descriptor}"));
             add("-serial", format!("chardev:{name}"));
         }
@@ -82,16 +96,31 @@ pub(super) struct Machine {
 pub(super) fn start(settings: &Settings<'_>, runner: &Runner) -> Result<Machine> {
     let pair = || UnixStream::pair().context(Kind::Host, || "making a socket for a serial port".to_owned());
     let ((console, far_console), (check, far_check)) = (pair()?, pair()?);
-    let arguments = settings.arguments(far_console.as_raw_fd(), far_check.as_raw_fd());
-    // The far ends live in the hook, which is gone when QEMU has been started: they are QEMU's alone then.
+    let disk = settings.disk.handle()?;
+    let vars = settings.uefi.map(|uefi| uefi.vars.handle()).transpose()?;
+    let arguments = settings.arguments(&Inherited {
+        console: far_console.as_raw_fd(),
+        check: far_check.as_raw_fd(),
+        disk: disk.as_raw_fd(),
+        vars: vars.as_ref().map(AsRawFd::as_raw_fd),
+    });
+    let isolation = (settings.network == Network::Isolated).then(network::isolation);
+    // They live in the hook, which is gone when QEMU has been started: they are QEMU's alone then.
+    let inherited: Vec<OwnedFd> =
+        [far_console.into(), far_check.into(), disk].into_iter().chain(vars).collect();
     let process = runner
         .command(QEMU)
         .args(arguments)
         .before_exec(Arc::new(move || {
-            for end in [&far_console, &far_check] {
-                rustix::io::fcntl_setfd(end, rustix::io::FdFlags::empty())?;
+            // The terminal's Ctrl-C is for this process alone, which then ends the machine.
+            rustix::process::setpgid(None, None)?;
+            for descriptor in &inherited {
+                rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty())?;
             }
-            Ok(())
+            match &isolation {
+                Some(isolation) => isolation(),
+                None => Ok(()),
+            }
         }))
         .start()?;
     Ok(Machine { process, console: Port::new(console)?, check: Port::new(check)? })
@@ -164,10 +193,12 @@ impl Port {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::scratch::Scratch;
 
-    fn settings<'a>(acceleration: Acceleration, uefi: Option<&'a Uefi>) -> Settings<'a> {
-        Settings { acceleration, uefi, memory: Size::mib(1024), cpus: 2, disk: Path::new("/proc/1/fd/9") }
+    fn arguments(acceleration: Acceleration, uefi: Option<&Uefi>) -> Vec<String> {
+        let disk = &Scratch::with("a disk", b"").unwrap();
+        let network = Network::Isolated;
+        let settings = Settings { acceleration, uefi, network, memory: Size::mib(1024), cpus: 2, disk };
+        settings.arguments(&Inherited { console: 5, check: 7, disk: 9, vars: uefi.map(|_| 11) })
     }
 
     /// Two arguments a line.
@@ -177,13 +208,13 @@ mod tests {
 
     #[test]
     fn arguments_for_translation_and_a_bios() {
-        insta::assert_snapshot!(lines(&settings(Acceleration::Tcg, None).arguments(5, 7)), @"
+        insta::assert_snapshot!(lines(&arguments(Acceleration::Tcg, None)), @"
         -accel tcg,thread=multi
         -cpu max
         -machine q35
         -m 1024
         -smp 2
-        -drive file=/proc/1/fd/9,format=raw,if=none,id=disk0,cache=unsafe,discard=unmap
+        -drive file=/proc/self/fd/9,format=raw,if=none,id=disk0,cache=unsafe,discard=unmap
         -device virtio-blk-pci,drive=disk0,bootindex=0
         -netdev user,id=net0
         -device virtio-net-pci,netdev=net0,romfile=
@@ -202,13 +233,12 @@ mod tests {
     fn arguments_for_kvm_and_uefi() {
         let uefi =
             Uefi { code: "/usr/share/OVMF/CODE.fd".to_owned(), vars: Scratch::with("vars", b"").unwrap() };
-        let arguments = settings(Acceleration::Kvm, Some(&uefi)).arguments(5, 7);
-        let text = lines(&arguments);
+        let text = lines(&arguments(Acceleration::Kvm, Some(&uefi)));
         assert!(text.starts_with("-accel kvm\n-cpu host\n"), "{text}");
         assert!(
             text.contains("if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/CODE.fd"),
             "{text}"
         );
-        assert!(text.contains(&format!("unit=1,file={}", uefi.vars.path().display())), "{text}");
+        assert!(text.contains("unit=1,file=/proc/self/fd/11"), "{text}");
     }
 }

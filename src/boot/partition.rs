@@ -45,8 +45,6 @@ const EXT_NEEDS_RECOVERY: u32 = 0x4;
 pub(super) struct Extent {
     /// Offset in bytes.
     pub(super) offset: u64,
-    /// Length in bytes.
-    pub(super) length: u64,
     /// Whether the table says that it holds a root file system.
     pub(super) root_type: bool,
 }
@@ -82,7 +80,7 @@ pub(super) fn extents(disk: &mut (impl Read + Seek), size: u64) -> Result<Vec<Ex
     let mut found = match table {
         Some(entries) if entries.iter().any(|entry| entry.kind == MBR_PROTECTIVE) => gpt(disk, size)?,
         Some(entries) if entries.iter().any(|entry| entry.sectors > 0) => mbr_extents(&entries, size)?,
-        _ if ext(disk, 0)?.is_some() => vec![Extent { offset: 0, length: size, root_type: false }],
+        _ if ext(disk, 0)?.is_some() => vec![Extent { offset: 0, root_type: false }],
         _ => return Err(TableError::Nothing),
     };
     found.sort_by_key(|extent| !extent.root_type);
@@ -126,7 +124,7 @@ fn mbr_extents(entries: &[MbrEntry], size: u64) -> Result<Vec<Extent>, TableErro
         if entry.start == 0 || offset + length > size {
             return Err(TableError::Bounds(index + 1));
         }
-        Ok(Extent { offset, length, root_type: false })
+        Ok(Extent { offset, root_type: false })
     })
     .collect()
 }
@@ -170,7 +168,7 @@ fn parse_gpt_entry(index: usize, entry: &[u8], size: u64) -> Result<Option<Exten
     if first == 0 || end <= offset || end > size {
         return Err(bounds());
     }
-    Ok(Some(Extent { offset, length: end - offset, root_type: ROOT_TYPES.contains(&kind) }))
+    Ok(Some(Extent { offset, root_type: ROOT_TYPES.contains(&kind) }))
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
@@ -236,19 +234,14 @@ mod tests {
     #[test]
     fn a_gpt_is_read_and_the_root_partition_comes_first() {
         let found = read(gpt_disk()).unwrap();
-        let expected = [
-            Extent { offset: 100 * 512, length: 300 * 512, root_type: true },
-            Extent { offset: 64 * 512, length: 36 * 512, root_type: false },
-        ];
+        let expected =
+            [Extent { offset: 100 * 512, root_type: true }, Extent { offset: 64 * 512, root_type: false }];
         assert_eq!(found, expected);
     }
 
     #[test]
     fn an_mbr_is_read() {
-        assert_eq!(
-            read(mbr_disk()).unwrap(),
-            [Extent { offset: 8 * 512, length: 100 * 512, root_type: false }]
-        );
+        assert_eq!(read(mbr_disk()).unwrap(), [Extent { offset: 8 * 512, root_type: false }]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::acceleration::Acceleration;
 use super::firmware::Firmware;
+use super::network::Network;
 
 /// What came of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -41,6 +42,8 @@ pub struct Report {
     pub firmware: Firmware,
     /// What ran it.
     pub acceleration: Acceleration,
+    /// What the guest could reach.
+    pub network: Network,
     /// Seconds from power on until the system had started; none if it never did.
     pub boot_seconds: Option<f64>,
     /// Seconds altogether.
@@ -155,6 +158,7 @@ mod tests {
             image: "out/vm & co.qcow2".to_owned(),
             firmware: Firmware::Bios,
             acceleration: Acceleration::Tcg,
+            network: Network::Isolated,
             boot_seconds: Some(31.5),
             seconds: 42.0,
             checks: vec![
@@ -206,6 +210,7 @@ mod tests {
         let json = serde_json::to_value(report()).unwrap();
         assert_eq!(json["checks"][2]["outcome"], "failed");
         assert_eq!(json["firmware"], "bios");
+        assert_eq!(json["network"], "isolated");
         assert_eq!(json["boot_seconds"], 31.5);
     }
 }

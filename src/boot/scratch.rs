@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Kind, Result};
@@ -37,6 +37,14 @@ impl Scratch {
     /// Where programs that this process starts find it, while this value lives.
     pub(super) fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()))
+    }
+
+    /// One more descriptor, for a program that inherits it. A program in a user namespace of its own may not
+    /// use [`Scratch::path`], which belongs to another process, and finds it under its own number in
+    /// `/proc/self/fd`.
+    pub(super) fn handle(&self) -> Result<OwnedFd> {
+        let file = self.file.try_clone();
+        Ok(file.context(Kind::Host, || format!("handing over {}", self.what))?.into())
     }
 
     /// The size in bytes.

@@ -163,6 +163,8 @@ impl<'a> Session<'a> {
         }
         match message {
             Message::Started => {}
+            // Asked once: a guest that asks again would keep the session busy.
+            Message::Login(_) if self.login.is_some() || self.is_noted("login") => {}
             Message::Login(user) => {
                 let password = match &self.password {
                     Passwords::UserName => user.clone(),
@@ -181,9 +183,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Notes what came of a check; the first word on it counts, so there are no more notes than names.
     fn note(&mut self, name: &str, outcome: Outcome, detail: String, took: Duration) {
+        if self.is_noted(name) {
+            return;
+        }
         let seconds = took.as_secs_f64();
         self.checks.push(Check { name: name.to_owned(), outcome, detail, seconds });
+    }
+
+    fn is_noted(&self, name: &str) -> bool {
+        self.checks.iter().any(|check| check.name == name)
     }
 
     fn go_on_with_login(&mut self, fresh: &[String]) -> Result<()> {
@@ -240,7 +250,8 @@ impl<'a> Session<'a> {
     /// Switches the machine off, if it still runs, and returns what came of it. `unmounted` tells whether
     /// the root file system was unmounted in the end.
     pub(super) fn finish(self, unmounted: impl FnOnce() -> Result<bool>) -> Result<Observed> {
-        let Session { machine, console, mut checks, script_started, booted, tail, end, .. } = self;
+        let Session { machine, console, mut checks, script_started, script_ended, booted, tail, end, .. } =
+            self;
         let end = end.unwrap_or(End::Early("it was not waited for".to_owned()));
         let failure = match &end {
             // An emulator that does not start at all is the host's fault: its own words say why.
@@ -261,8 +272,7 @@ impl<'a> Session<'a> {
         checks.insert(0, start_check(script_started, &why));
         for name in check::NAMES {
             if !checks.iter().any(|check| check.name == name) {
-                let detail = "the machine did not get that far".to_owned();
-                checks.push(Check { name: name.to_owned(), outcome: Outcome::Skipped, detail, seconds: 0.0 });
+                checks.push(unheard(name, script_ended));
             }
         }
         let place = |check: &Check| check::NAMES.iter().position(|name| *name == check.name);
@@ -281,6 +291,15 @@ impl<'a> Session<'a> {
 
 fn check(name: &str, outcome: Outcome, detail: &str) -> Check {
     Check { name: name.to_owned(), outcome, detail: detail.to_owned(), seconds: 0.0 }
+}
+
+/// A check of which nothing was heard: lost, if the script in the guest came to its end.
+fn unheard(name: &str, script_ended: bool) -> Check {
+    if script_ended {
+        check(name, Outcome::Failed, "the check came to its end, and nothing was heard of this")
+    } else {
+        check(name, Outcome::Skipped, "the machine did not get that far")
+    }
 }
 
 /// Whether the guest came so far as to run a program of ours.
@@ -349,13 +368,15 @@ mod tests {
             // The words of a firmware, without an end of line.
             check.write_all(b"BdsDxe: starting\nrvmb-check started\n").unwrap();
             check.write_all(b"rvmb-check multi-user ok after 20 s\nrvmb-check login bob\n").unwrap();
-            check.write_all(b"rvmb-check kernel failed old\nrvmb-check end\n").unwrap();
+            check.write_all(b"rvmb-check kernel failed old\nrvmb-check kernel ok no\n").unwrap();
+            check.write_all(b"rvmb-check end\n").unwrap();
             console.write_all(b"vm login: ").unwrap();
             expect(&mut console, "bob\n");
             console.write_all(b"bob\r\nPassword: ").unwrap();
             expect(&mut console, "secret\n");
             console.write_all(b"\r\nrvmb-user:bob\r\n").unwrap();
             expect(&mut console, "exit\n");
+            check.write_all(b"rvmb-check login bob\n").unwrap();
             expect(&mut check, "poweroff\n");
             console.write_all(b"reboot: Power down\r\n").unwrap();
         });
@@ -370,7 +391,7 @@ mod tests {
         assert_eq!(outcome(&observed, "multi-user"), (Outcome::Ok, "after 20 s".to_owned()));
         assert_eq!(outcome(&observed, "login").0, Outcome::Ok);
         assert_eq!(outcome(&observed, "kernel"), (Outcome::Failed, "old".to_owned()));
-        assert_eq!(outcome(&observed, "network").0, Outcome::Skipped);
+        assert_eq!(outcome(&observed, "network").0, Outcome::Failed, "it was lost");
         assert_eq!(outcome(&observed, "power-off").0, Outcome::Ok);
         assert_eq!(observed.checks.len(), check::NAMES.len() + 2);
         assert!(!observed.console_tail.iter().any(|line| line.contains("Power down")));
@@ -402,6 +423,7 @@ mod tests {
         session.check().unwrap();
         let observed = session.finish(|| Ok(true)).unwrap();
         assert_eq!(outcome(&observed, "boot").0, Outcome::Ok);
+        assert_eq!(outcome(&observed, "network").0, Outcome::Skipped);
         assert_eq!(outcome(&observed, "power-off"), (Outcome::Failed, "not done within 1 s".to_owned()));
     }
 

@@ -143,7 +143,9 @@ pub fn run(verb: Verb, ui: &Ui) -> Result<()> {
         Verb::Suites(args) => suites::run(&args, &mut ui.stdout()),
         Verb::Test(args) => {
             let interrupt = Interrupt::install()?;
-            test::run(&args, interrupt.flag(), &Runner::new(ui.sink()))
+            let runner = Runner::new(ui.sink());
+            interrupt.on_cancel(runner.canceller());
+            test::run(&args, interrupt.flag(), &runner)
         }
         Verb::Completions(args) => completions::run(&args, &mut ui.stdout()),
         Verb::Worker(args) => worker::run(&args),

@@ -10,8 +10,9 @@ use clap::Args;
 
 use crate::boot::acceleration::Wish;
 use crate::boot::firmware::Firmware;
+use crate::boot::network::{self, Network};
 use crate::boot::report::Report;
-use crate::boot::{self, Request};
+use crate::boot::{self, Finding, Request};
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
 use crate::units::Size;
@@ -21,10 +22,13 @@ const TAIL_LINES: usize = 20;
 
 /// Boot a finished image in QEMU and check it from inside
 ///
-/// A copy of the image is booted and thrown away; the image itself is only read. The check logs in on
+/// A copy of the image is booted and thrown away; the image itself is only read. Where this host allows it,
+/// the machine has a network that leads nowhere. The check logs in on
 /// the serial console and finds out whether the machine has started, whether a unit failed, whether user
 /// and packages are there, whether the network is up, whether the root has grown with its disk, and
 /// whether the first boot ran once. Exit code 7 says that it did not all come out well.
+///
+/// It needs qemu-system-x86, qemu-utils and e2fsprogs, and ovmf for UEFI.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -41,7 +45,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FIRMWARE", default_value = "bios")]
     pub firmware: Firmware,
 
-    /// Seconds that it may take altogether [default: 240 under KVM, 600 without]
+    /// Seconds from power on to the last check [default: 240 under KVM, 600 without]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..=86400))]
     pub timeout: Option<u64>,
 
@@ -56,6 +60,11 @@ pub struct Arguments {
     /// What runs the machine: auto (KVM where it really works), kvm or tcg
     #[arg(long, value_name = "ENGINE", default_value = "auto")]
     pub acceleration: Wish,
+
+    /// What the machine can reach: isolated (nothing), host (all that this host reaches, and its own
+    /// services on 10.0.2.2), or auto (isolated, with a warning where this host does not allow it)
+    #[arg(long, value_name = "NETWORK", default_value = "auto")]
+    pub network: network::Wish,
 
     /// Write the report to standard output as JSON
     #[arg(long)]
@@ -74,19 +83,21 @@ pub struct Arguments {
 ///
 /// # Errors
 ///
-/// Check, if a check failed, with the end of the console; and whatever [`boot::check`] returns.
+/// Check, if a check failed, with the end of the console; the report is written then, too. And whatever
+/// [`boot::check`] returns.
 pub fn run(arguments: &Arguments, interrupted: Arc<AtomicBool>, runner: &Runner) -> Result<()> {
     let request = Request {
         path: arguments.path.clone(),
         firmware: arguments.firmware,
         acceleration: arguments.acceleration,
+        network: arguments.network,
         limit: arguments.timeout.map(Duration::from_secs),
         memory: arguments.memory,
         cpus: arguments.cpus,
         scratch: arguments.tmp.clone().unwrap_or_else(default_scratch),
         interrupted,
     };
-    let report = boot::check(&request, runner)?;
+    let Finding { report, refusal } = boot::check(&request, runner)?;
     if let Some(path) = &arguments.junit {
         std::fs::write(path, report.to_junit())
             .context(Kind::Usage, || format!("writing {}", path.display()))?;
@@ -96,7 +107,10 @@ pub fn run(arguments: &Arguments, interrupted: Arc<AtomicBool>, runner: &Runner)
         .lock()
         .write_all(text.as_bytes())
         .context(Kind::Usage, || "writing to standard output".to_owned())?;
-    verdict(&report)
+    match refusal {
+        Some(error) => Err(error),
+        None => verdict(&report),
+    }
 }
 
 /// A disk's copy is too large for a /tmp in memory, so it goes to /var/tmp unless the user says otherwise.
@@ -119,8 +133,17 @@ fn verdict(report: &Report) -> Result<()> {
         return Ok(());
     }
     let skip = report.console_tail.len().saturating_sub(TAIL_LINES);
-    Err(Error::new(Kind::Check, format!("{} failed the check of: {}", report.image, failed.join(", ")))
-        .tail(report.console_tail.iter().skip(skip).cloned()))
+    let error =
+        Error::new(Kind::Check, format!("{} failed the check of: {}", report.image, failed.join(", ")))
+            .tail(report.console_tail.iter().skip(skip).cloned());
+    let may_miss_the_network = failed.iter().any(|name| ["units", "first-boot"].contains(name));
+    if report.network == Network::Isolated && may_miss_the_network {
+        return Err(error.hint(
+            "The machine could reach nothing. If its services or its first boot script need the network: \
+             `--network host` lets them reach all that this host reaches.",
+        ));
+    }
+    Err(error)
 }
 
 #[cfg(test)]
@@ -151,6 +174,7 @@ mod tests {
             &["rvmb", "out", "--timeout", "0"],
             &["rvmb", "out", "--acceleration", "hvf"],
             &["rvmb", "out", "--cpus", "0"],
+            &["rvmb", "out", "--network", "bridge"],
         ] {
             assert!(Program::try_parse_from(wrong).is_err(), "{wrong:?}");
         }
@@ -168,6 +192,7 @@ mod tests {
             image: "vm.qcow2".to_owned(),
             firmware: Firmware::Bios,
             acceleration: Acceleration::Tcg,
+            network: Network::Isolated,
             boot_seconds: None,
             seconds: 1.0,
             checks: vec![check(Outcome::Ok), check(Outcome::Skipped)],
@@ -179,5 +204,10 @@ mod tests {
         assert_eq!((error.kind(), error.tail_lines().len()), (Kind::Check, TAIL_LINES));
         assert_eq!(error.message(), "vm.qcow2 failed the check of: network");
         assert_eq!(error.tail_lines().last().map(String::as_str), Some("29"));
+        assert!(error.hints().is_empty());
+        report.checks.push(Check { name: "first-boot".to_owned(), ..check(Outcome::Failed) });
+        assert!(verdict(&report).unwrap_err().hints()[0].contains("--network host"));
+        report.network = Network::Host;
+        assert!(verdict(&report).unwrap_err().hints().is_empty());
     }
 }

@@ -102,7 +102,8 @@ impl Bench {
         self.destination().join(format!("{HOSTNAME}-disk0.qcow2"))
     }
 
-    /// Boots the machine and looks at it from inside; the report must be JSON.
+    /// Boots the machine and looks at it from inside: every check must be ok, but for that of a first boot
+    /// script which the machine was not given.
     #[track_caller]
     pub(crate) fn boots(&self, firmware: &str) {
         let destination = self.destination().display().to_string();
@@ -113,11 +114,26 @@ impl Bench {
         let before =
             std::fs::metadata(self.image()).and_then(|meta| meta.modified()).expect("looking at the image");
         let report = run(&mut self.account.rvmb(&words)).well();
-        let parsed: Result<serde_json::Value, _> = serde_json::from_str(&report.stdout);
-        assert!(parsed.is_ok_and(|value| value.is_object()), "the report is no JSON object: {report}");
+        let parsed: serde_json::Value = serde_json::from_str(&report.stdout)
+            .unwrap_or_else(|error| panic!("the report is no JSON: {error}: {report}"));
+        let checks = parsed["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
+        // Those of the guest, the login, the start, and the power off.
+        assert_eq!(checks.len(), 12, "{report}");
+        for check in checks {
+            let may_be_skipped = check["name"] == "first-boot" && !self.has_first_boot_script();
+            let expected = if may_be_skipped { "skipped" } else { "ok" };
+            assert_eq!(check["outcome"], expected, "{check} in {report}");
+        }
         let after =
             std::fs::metadata(self.image()).and_then(|meta| meta.modified()).expect("looking at the image");
         assert_eq!(before, after, "`rvmb test` wrote to the image");
+    }
+
+    /// Whether the machine was given a script for its first boot, as its manifest says.
+    fn has_first_boot_script(&self) -> bool {
+        let manifest = std::fs::read(self.destination().join("manifest.json")).expect("reading the manifest");
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("parsing the manifest");
+        !manifest["plan"]["guest"]["firstboot"].is_null()
     }
 
     /// Fails the test unless nothing but `allowed` is left beside the cache.
