@@ -211,7 +211,7 @@ fn errors_name_the_file() {
 #[test]
 fn a_disk_that_cannot_be_read_to_its_end_is_an_error() {
     let disk = Disk::new(MIB).fill(0..MIB);
-    let layout = Layout::new(USUAL, MIB, &[0..16]).unwrap();
+    let layout = Layout::new(USUAL, MIB, std::slice::from_ref(&(0..16))).unwrap();
     disk.file.set_len(1000).unwrap();
     let image = tempfile::tempfile().unwrap();
     let failure = copy::fill(&layout, &disk.file, &image).unwrap_err();
@@ -221,7 +221,7 @@ fn a_disk_that_cannot_be_read_to_its_end_is_an_error() {
 #[test]
 fn a_full_disk_is_an_error_with_a_cure() {
     let disk = Disk::new(MIB).fill(0..MIB);
-    let layout = Layout::new(USUAL, MIB, &[0..16]).unwrap();
+    let layout = Layout::new(USUAL, MIB, std::slice::from_ref(&(0..16))).unwrap();
     let full = File::options().write(true).open("/dev/full").unwrap();
     let failure = copy::fill(&layout, &disk.file, &full).unwrap_err();
     let copy::Failure::Write(error) = failure else { panic!("{failure:?}") };
