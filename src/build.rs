@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Recorder, Step, Unit};
+use crate::format::Written;
 use crate::host::apt::{self, Apt};
 use crate::host::interrupt::OnCancel;
 use crate::host::mounts::View;
@@ -57,14 +58,13 @@ pub fn build(
     };
     let mut worker = Worker::start(runner, &plan.host.privilege, &order)?;
     on_cancel(Box::new(worker.canceller()));
-    let Answer::Built { packages } = worker.wait(sink)? else {
+    let Answer::Built { packages, image } = worker.wait(sink)? else {
         return Err(Error::build("the worker answered something else than was asked"));
     };
 
     event::step(sink, Step::Finish, || {
-        let mut names = vec![plan.output.image.clone()];
-        names.extend(write_launch_files(plan, &partial.path)?);
-        manifest::write(&partial.path, plan, &packages, &names, &recorder.timings())?;
+        let names = write_launch_files(plan, &partial.path)?;
+        manifest::write(&partial.path, plan, &packages, &image, &names, &recorder.timings())?;
         put_in_place(plan, &partial.path)?;
         Ok(((), Outcome::Done))
     })?;
@@ -89,8 +89,8 @@ pub struct Workshop<'a> {
     pub runner: Runner,
 }
 
-/// Makes tree, disk and image. Returns what is installed.
-pub fn assemble(shop: &Workshop<'_>) -> Result<Vec<Package>> {
+/// Makes tree, disk and image. Returns what is installed, and what the image came to.
+pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Written)> {
     let Workshop { plan, secrets, scratch, layers: growing, output, runner } = shop;
     let sink = runner.sink().as_ref();
     let site = Site::prepare(plan, runner, scratch)?;
@@ -104,11 +104,11 @@ pub fn assemble(shop: &Workshop<'_>) -> Result<Vec<Package>> {
     event::step(sink, Step::Seal, || Ok((seal::seal(&site, tree.path())?, Outcome::Done)))?;
     let installed = packages::installed(plan, &Root::open(tree.path())?)?;
     event::step(sink, Step::Disk, || Ok((write_disk(&site, tree.path(), &raw)?, Outcome::Done)))?;
-    event::step(sink, Step::Image, || {
-        Ok((format::convert(runner, &plan.target.format, &raw, &image)?, Outcome::Done))
+    let written = event::step(sink, Step::Image, || {
+        Ok((format::convert(&plan.target.format, &raw, &image)?, Outcome::Done))
     })?;
     tree.close()?;
-    Ok(installed)
+    Ok((installed, written))
 }
 
 fn write_disk(site: &Site<'_>, tree: &Path, raw: &Path) -> Result<()> {

@@ -1,7 +1,5 @@
 //! What is in an image and where it came from: manifest.json, packages.txt, SHA256SUMS.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde::Serialize;
@@ -9,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Context, Kind, Result};
 use crate::event::Timing;
+use crate::format::Written;
 use crate::plan::{Package, Plan};
 
 /// The name of the manifest in an output directory. A directory that has one is rvmb's.
@@ -34,18 +33,27 @@ struct FileEntry {
     sha256: String,
 }
 
-/// Writes manifest.json, packages.txt and SHA256SUMS into `directory`, over the files in `names`.
+impl FileEntry {
+    fn new(name: &str, size: u64, sha256: &[u8]) -> Self {
+        let sha256 = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        FileEntry { name: name.to_owned(), size, sha256 }
+    }
+}
+
+/// Writes manifest.json, packages.txt and SHA256SUMS into `directory`: over the image, which is what its
+/// writer says, and over the files in `names`.
 pub fn write(
     directory: &Path,
     plan: &Plan,
     packages: &[Package],
+    image: &Written,
     names: &[String],
     timings: &[Timing],
 ) -> Result<()> {
     let list: String =
         packages.iter().map(|package| format!("{} {}\n", package.name, package.version)).collect();
     save(directory, "packages.txt", list.as_bytes())?;
-    let mut files = Vec::new();
+    let mut files = vec![FileEntry::new(&plan.output.image, image.size, &image.sha256)];
     for name in names.iter().map(String::as_str).chain(["packages.txt"]) {
         files.push(entry(directory, name)?);
     }
@@ -69,19 +77,6 @@ fn save(directory: &Path, name: &str, content: &[u8]) -> Result<()> {
 
 fn entry(directory: &Path, name: &str) -> Result<FileEntry> {
     let path = directory.join(name);
-    let context = || format!("reading {}", path.display());
-    let mut file = File::open(&path).context(Kind::Build, context)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut size = 0;
-    loop {
-        let count = file.read(&mut buffer).context(Kind::Build, context)?;
-        if count == 0 {
-            break;
-        }
-        hash.update(&buffer[..count]);
-        size += count as u64;
-    }
-    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(FileEntry { name: name.to_owned(), size, sha256 })
+    let content = std::fs::read(&path).context(Kind::Build, || format!("reading {}", path.display()))?;
+    Ok(FileEntry::new(name, content.len() as u64, &Sha256::digest(&content)))
 }

@@ -35,7 +35,8 @@ fn work(task: Task, pipe: &Arc<Pipe>) -> Result<Answer> {
         Task::Build { plan, secrets, scratch, layers, output } => {
             let workshop =
                 build::Workshop { plan: &plan, secrets: &secrets, scratch, layers, output, runner };
-            Ok(Answer::Built { packages: build::assemble(&workshop)? })
+            let (packages, image) = build::assemble(&workshop)?;
+            Ok(Answer::Built { packages, image })
         }
         Task::Remove { paths } => {
             paths.iter().try_for_each(|path| tree::remove(path))?;

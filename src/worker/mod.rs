@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::Event;
+use crate::format::Written;
 use crate::plan::{Package, Plan, Secrets};
 
 /// Longest line that either side reads: a plan with the scripts in it is far below.
@@ -96,6 +97,8 @@ pub enum Answer {
     Built {
         /// Packages as installed.
         packages: Vec<Package>,
+        /// The image, as it was written.
+        image: Written,
     },
     /// The trees are gone.
     Removed,
