@@ -49,8 +49,8 @@ pub(super) fn configure(site: &Site<'_>, root: &Root) -> Result<()> {
         NetworkStack::Ifupdown => return root.write("/etc/network/interfaces", 0o644, IFUPDOWN),
     }
     for service in ["systemd-networkd.service", "systemd-resolved.service"] {
-        if root.exists(&format!("/usr/lib/systemd/system/{service}"))
-            || root.exists(&format!("/lib/systemd/system/{service}"))
+        if root.exists(format!("/usr/lib/systemd/system/{service}"))?
+            || root.exists(format!("/lib/systemd/system/{service}"))?
         {
             site.program(root.path(), "systemctl")?.args(["enable", service]).run()?;
         }
@@ -61,9 +61,10 @@ pub(super) fn configure(site: &Site<'_>, root: &Root) -> Result<()> {
 /// Points the resolver at the stub of systemd-resolved, where the tree has it. The last step that
 /// touches it: until then the tree has no name resolution, and needs none.
 pub(super) fn point_resolver(root: &Root) -> Result<()> {
-    let resolved = ["/usr/lib/systemd/systemd-resolved", "/lib/systemd/systemd-resolved"];
-    if resolved.iter().any(|program| root.exists(program)) {
-        return root.link("../run/systemd/resolve/stub-resolv.conf", "/etc/resolv.conf");
+    for program in ["/usr/lib/systemd/systemd-resolved", "/lib/systemd/systemd-resolved"] {
+        if root.exists(program)? {
+            return root.link("../run/systemd/resolve/stub-resolv.conf", "/etc/resolv.conf");
+        }
     }
     root.remove("/etc/resolv.conf")
 }

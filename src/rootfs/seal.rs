@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{Site, network};
-use crate::error::{Context, Kind, Result};
+use crate::error::Result;
 use crate::host::tree::Root;
 use crate::suite::MachineId;
 
@@ -67,20 +67,17 @@ pub fn tidy(root: &Root) -> Result<()> {
     for file in REMOVED {
         root.remove(file)?;
     }
-    for name in root.list("/etc/ssh")?.iter().filter(|name| name.starts_with("ssh_host_")) {
-        root.remove(&format!("/etc/ssh/{name}"))?;
+    for name in root.names("/etc/ssh")?.iter().filter(|name| name.starts_with("ssh_host_")) {
+        root.remove(format!("/etc/ssh/{name}"))?;
     }
-    remove_logs(root, "/var/log")
+    remove_logs(root, Path::new("/var/log"))
 }
 
 /// Removes log files and keeps their directories, whose owners packages have chosen.
-fn remove_logs(root: &Root, directory: &str) -> Result<()> {
+fn remove_logs(root: &Root, directory: &Path) -> Result<()> {
     for name in root.list(directory)? {
-        let path = format!("{directory}/{name}");
-        let real = root.path().join(path.trim_start_matches('/'));
-        let metadata = std::fs::symlink_metadata(&real)
-            .context(Kind::Build, || format!("reading {path} in the tree"))?;
-        if metadata.is_dir() {
+        let path = directory.join(name);
+        if root.is_directory(&path)? {
             remove_logs(root, &path)?;
         } else {
             root.remove(&path)?;

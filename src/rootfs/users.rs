@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Site;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::host::tree::Root;
 use crate::plan::{Secrets, User};
 
@@ -32,11 +32,7 @@ fn root_keys(site: &Site<'_>, root: &Root) -> Result<()> {
 
 fn write_keys(root: &Root, directory: &str, keys: &[String]) -> Result<()> {
     root.write(&format!("{directory}/authorized_keys"), 0o600, keys.join("\n") + "\n")?;
-    std::fs::set_permissions(
-        root.path().join(directory.trim_start_matches('/')),
-        std::os::unix::fs::PermissionsExt::from_mode(0o700),
-    )
-    .map_err(|error| Error::build(format!("closing {directory} in the tree")).because(&error))
+    root.set_mode(directory, 0o700)
 }
 
 fn add(site: &Site<'_>, user: &User, root: &Root) -> Result<()> {

@@ -64,7 +64,7 @@ pub(super) fn prepare(guest: &Root, root: Uuid, in_tree: InTree<'_>) -> Result<I
     let boot = guest.read_bytes(&format!("{MODULES}/boot.img"), LARGEST)?.ok_or_else(missing)?;
     let directory = format!("{DIRECTORY}/i386-pc");
     guest.create_directories(&directory)?;
-    for name in guest.list(MODULES)?.iter().filter(|name| is_loaded(name)) {
+    for name in guest.names(MODULES)?.iter().filter(|name| is_loaded(name)) {
         if let Some(content) = guest.read_bytes(&format!("{MODULES}/{name}"), LARGEST)? {
             guest.write(&format!("{directory}/{name}"), 0o644, &content)?;
         }

@@ -107,7 +107,7 @@ fn unsigned(guest: &Root, architecture: Architecture, boot: &Boot, in_tree: InTr
     if let Some(grub) = guest.read_bytes(&format!("{directory}/monolithic/grub{suffix}.efi"), LARGEST)? {
         return Ok(grub);
     }
-    let there = guest.list(&directory)?;
+    let there = guest.names(&directory)?;
     if there.is_empty() {
         return Err(Error::build("the tree has no GRUB for UEFI")
             .hint(format!("The package {package} has to be installed in the machine.")));
