@@ -28,7 +28,8 @@ network:
       dhcp6: true
 ";
 
-/// The stack of releases older than networkd knows names only; the kernel is told to count interfaces.
+/// The stack of releases older than networkd knows names only. The plan's kernel options have
+/// `net.ifnames=0`, so that the kernel's own count is the name.
 const IFUPDOWN: &str = "\
 # Written by rvmb: DHCP on the first Ethernet interface.
 source /etc/network/interfaces.d/*
