@@ -228,6 +228,11 @@ fn guest(
     note(checks::hostname(&hostname));
     note(checks::domain(&domain));
     note(checks::user_name(&name));
+    for (option, id) in [("--uid", users.uid), ("--gid", users.gid)] {
+        if let Some(id) = id {
+            note(checks::ordinary_id(option, id));
+        }
+    }
     note(checks::full_name(&full_name));
     note(checks::locale(&locale).map(drop));
     note(checks::timezone(&timezone));
