@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::Site;
+use super::{Site, seal};
 use crate::error::{Error, Result};
 use crate::host::tree::Root;
 use crate::plan::Plan;
@@ -44,6 +44,8 @@ pub fn kernels(root: &Root) -> Result<Vec<String>> {
 /// Makes it for every kernel.
 pub fn make(site: &Site<'_>, root: &Path) -> Result<()> {
     let tree = Root::open(root)?;
+    // Hooks of packages copy what they find: open-iscsi's the initiator's name.
+    seal::remove_secrets(&tree)?;
     for version in kernels(&tree)? {
         let image = format!("/boot/initrd.img-{version}");
         let command = match site.plan.suite.initramfs.tool {
