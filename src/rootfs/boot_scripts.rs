@@ -10,6 +10,7 @@ const GROW_ROOT_UNIT: &str = include_str!("guest/rvmb-grow-root.service");
 const HOST_SECRETS: &str = include_str!("guest/host-secrets");
 const HOST_SECRETS_UNIT: &str = include_str!("guest/rvmb-host-secrets.service");
 const SNAKEOIL_UNIT: &str = include_str!("guest/rvmb-snakeoil.service");
+const FIRSTBOOT: &str = include_str!("guest/run-firstboot");
 const FIRSTBOOT_UNIT: &str = include_str!("guest/rvmb-firstboot.service");
 const FIRSTLOGIN_PROFILE: &str = include_str!("guest/rvmb-firstlogin.sh");
 
@@ -30,6 +31,7 @@ pub(super) fn configure(site: &Site<'_>, root: &Root) -> Result<()> {
     if let Some(script) = &guest.firstboot {
         // Only root runs it, and only root needs to read what may be in it.
         root.write("/usr/lib/rvmb/firstboot", 0o700, &script.content)?;
+        root.write("/usr/lib/rvmb/run-firstboot", 0o755, FIRSTBOOT)?;
         unit(root, "rvmb-firstboot.service", FIRSTBOOT_UNIT, "multi-user.target")?;
     }
     if let Some(script) = &guest.firstlogin {
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_scripts_are_shell() {
-        for script in [GROW_ROOT, HOST_SECRETS] {
+        for script in [GROW_ROOT, HOST_SECRETS, FIRSTBOOT] {
             assert!(script.starts_with("#!/bin/sh\n"));
         }
     }
