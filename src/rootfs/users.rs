@@ -34,7 +34,7 @@ fn root_keys(site: &Site<'_>, root: &Root) -> Result<()> {
 }
 
 fn write_keys(root: &Root, directory: &str, keys: &[String]) -> Result<()> {
-    root.write(&format!("{directory}/authorized_keys"), 0o600, keys.join("\n") + "\n")?;
+    root.write(format!("{directory}/authorized_keys"), 0o600, keys.join("\n") + "\n")?;
     root.set_mode(directory, 0o700)
 }
 
