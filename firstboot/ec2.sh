@@ -22,32 +22,46 @@ fail() {
     exit 1
 }
 
-# request METHOD PATH HEADER FILE: the answer goes into FILE.
+# request METHOD PATH HEADER FILE: the answer goes into FILE. Only 404 says that there is no such thing; the
+# service may as well be busy (429, 503) or not know the token yet (401).
 request() {
     status=0
+    : >"$work/code"
     if command -v curl >/dev/null; then
-        curl --silent --fail --max-time 10 --noproxy '*' \
-            --request "$1" --header "$3" --output "$4" "$METADATA/latest/$2" || status=$?
-        [ "$status" -ne 22 ] || return "$ABSENT"
+        curl --silent --fail --max-time 10 --noproxy '*' --write-out '%{http_code}' \
+            --request "$1" --header "$3" --output "$4" "$METADATA/latest/$2" >"$work/code" || status=$?
     else
-        wget --quiet --tries=1 --timeout=10 --no-proxy \
-            --method="$1" --header="$3" --output-document="$4" "$METADATA/latest/$2" || status=$?
-        [ "$status" -ne 8 ] || return "$ABSENT"
+        wget --quiet --server-response --tries=1 --timeout=10 --no-proxy \
+            --method="$1" --header="$3" --output-document="$4" "$METADATA/latest/$2" \
+            2>"$work/headers" || status=$?
+        sed -n 's|^ *HTTP/[0-9.]* \([0-9]*\).*|\1|p' "$work/headers" | tail -n 1 >"$work/code"
     fi
+    [ "$(cat "$work/code")" != 404 ] || return "$ABSENT"
     return "$status"
 }
 
-get() {
-    request GET "$1" "X-aws-ec2-metadata-token: $token" "$2"
-}
-
-fetch_token() {
+# Asks like `request`, again and again until the service gives an answer that is none of its troubles.
+ask() {
     attempt=1
-    until request PUT api/token "X-aws-ec2-metadata-token-ttl-seconds: 600" "$work/token"; do
-        [ "$attempt" -lt "$ATTEMPTS" ] || fail "the instance metadata service at $METADATA gives no token"
+    while :; do
+        status=0
+        request "$@" || status=$?
+        case $status in
+            0 | "$ABSENT") return "$status" ;;
+        esac
+        [ "$attempt" -lt "$ATTEMPTS" ] || return "$status"
         attempt=$((attempt + 1))
         sleep 2
     done
+}
+
+get() {
+    ask GET "$1" "X-aws-ec2-metadata-token: $token" "$2"
+}
+
+fetch_token() {
+    ask PUT api/token "X-aws-ec2-metadata-token-ttl-seconds: 600" "$work/token" ||
+        fail "the instance metadata service at $METADATA gives no token"
     token=$(cat "$work/token")
     [ -n "$token" ] || fail "the instance metadata service at $METADATA gave an empty token"
 }

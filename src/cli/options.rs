@@ -119,13 +119,13 @@ struct UserOptions {
     /// File whose first line is the password of root; - reads standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     rootpass_file: Option<PathBuf>,
-    /// User id of the first user [default: 1000]
+    /// User id of the first user, 1000 to 59999 [default: 1000]
     #[arg(long, value_name = "NUMBER")]
     uid: Option<u32>,
-    /// Group id of the first user [default: as the user id]
+    /// Group id of the first user, 1000 to 59999 [default: as the user id]
     #[arg(long, value_name = "NUMBER")]
     gid: Option<u32>,
-    /// Lock the password of the first user
+    /// Lock the password of the first user, who logs in with --ssh-user-key and uses sudo without a password
     #[arg(long)]
     lock_user: bool,
     /// File with public keys that may log in as root

@@ -1,11 +1,15 @@
 //! Trees of files: removing them, and looking into them without ever leaving them.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 use crate::error::{Context, Error, Kind, Result};
 
@@ -72,44 +76,79 @@ impl Root {
     }
 
     /// Opens a file in the tree for reading; `Ok(None)` where there is none.
-    pub fn open_file(&self, name: &str) -> Result<Option<File>> {
+    pub fn open_file(&self, name: impl AsRef<Path>) -> Result<Option<File>> {
+        let name = name.as_ref();
         // A named pipe in place of the file must not make us wait.
-        match self.resolve(name, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty()) {
-            Ok(file) => Ok(Some(file)),
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
-            Err(error) => Err(error).context(Kind::Build, || format!("opening {name} in the tree")),
-        }
+        found(self.resolve(name, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty()))
+            .context(Kind::Build, || format!("opening {} in the tree", name.display()))
     }
 
     /// Whether the tree has `name`, links followed.
-    pub fn exists(&self, name: &str) -> bool {
-        self.resolve(name, OFlags::PATH, Mode::empty()).is_ok()
+    pub fn exists(&self, name: impl AsRef<Path>) -> Result<bool> {
+        let name = name.as_ref();
+        let there = found(self.resolve(name, OFlags::PATH, Mode::empty()));
+        Ok(there.context(Kind::Build, || format!("looking for {} in the tree", name.display()))?.is_some())
+    }
+
+    /// Whether `name` is a directory, and no link to one.
+    pub fn is_directory(&self, name: impl AsRef<Path>) -> Result<bool> {
+        let name = name.as_ref();
+        let context = || format!("looking at {} in the tree", name.display());
+        let there = found(self.resolve(name, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()));
+        match there.context(Kind::Build, context)? {
+            Some(file) => Ok(file.metadata().context(Kind::Build, context)?.is_dir()),
+            None => Ok(false),
+        }
+    }
+
+    /// Target of the link `name`; `Ok(None)` where there is none, or something that is no link.
+    pub fn link_target(&self, name: impl AsRef<Path>) -> Result<Option<PathBuf>> {
+        let name = name.as_ref();
+        let context = || format!("reading the link {} in the tree", name.display());
+        let there = found(self.resolve(name, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()));
+        let Some(file) = there.context(Kind::Build, context)? else { return Ok(None) };
+        if !file.metadata().context(Kind::Build, context)?.is_symlink() {
+            return Ok(None);
+        }
+        let target = rustix::fs::readlinkat(&file, "", Vec::new()).context(Kind::Build, context)?;
+        Ok(Some(PathBuf::from(OsString::from_vec(target.into_bytes()))))
+    }
+
+    /// Sets the mode of a file or directory that is there, links followed.
+    pub fn set_mode(&self, name: impl AsRef<Path>, mode: u32) -> Result<()> {
+        let name = name.as_ref();
+        let context = || format!("setting the mode of {} in the tree", name.display());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = self.resolve(name, flags, Mode::empty()).context(Kind::Build, context)?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).context(Kind::Build, context)
     }
 
     /// Reads a text file of at most `limit` bytes; `Ok(None)` where there is none.
-    pub fn read(&self, name: &str, limit: u64) -> Result<Option<String>> {
+    pub fn read(&self, name: impl AsRef<Path>, limit: u64) -> Result<Option<String>> {
         Ok(self.read_bytes(name, limit)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     /// Reads a regular file of at most `limit` bytes; `Ok(None)` where there is none.
-    pub fn read_bytes(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+    pub fn read_bytes(&self, name: impl AsRef<Path>, limit: u64) -> Result<Option<Vec<u8>>> {
+        let name = name.as_ref();
         let Some(file) = self.open_file(name)? else { return Ok(None) };
-        let context = || format!("reading {name} in the tree");
+        let context = || format!("reading {} in the tree", name.display());
         if !file.metadata().context(Kind::Build, context)?.is_file() {
-            return Err(Error::build(format!("{name} in the tree is no regular file")));
+            return Err(Error::build(format!("{} in the tree is no regular file", name.display())));
         }
         let mut bytes = Vec::new();
         file.take(limit + 1).read_to_end(&mut bytes).context(Kind::Build, context)?;
         if bytes.len() as u64 > limit {
-            return Err(Error::build(format!("{name} in the tree is larger than {limit} bytes")));
+            return Err(Error::build(format!("{} in the tree is larger than {limit} bytes", name.display())));
         }
         Ok(Some(bytes))
     }
 
     /// Writes a file, with its directories where they are missing, replacing what is there.
-    pub fn write(&self, name: &str, mode: u32, content: impl AsRef<[u8]>) -> Result<()> {
-        let context = || format!("writing {name} in the tree");
-        if let Some((parent, _)) = name.trim_start_matches('/').rsplit_once('/') {
+    pub fn write(&self, name: impl AsRef<Path>, mode: u32, content: impl AsRef<[u8]>) -> Result<()> {
+        let name = name.as_ref();
+        let context = || format!("writing {} in the tree", name.display());
+        if let Some(parent) = name.parent() {
             self.create_directories(parent)?;
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
@@ -118,54 +157,63 @@ impl Root {
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).context(Kind::Build, context)
     }
 
-    /// Makes a directory and those above it, mode 0755, where they are missing.
-    pub fn create_directories(&self, name: &str) -> Result<()> {
-        let mut made = String::new();
-        for part in name.split('/').filter(|part| !part.is_empty()) {
-            let parent = if made.is_empty() { "." } else { &made };
-            let directory = self
-                .resolve(parent, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
-                .context(Kind::Build, || format!("opening {parent} in the tree"))?;
-            match rustix::fs::mkdirat(&directory, part, Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-                Err(error) => {
-                    return Err(error).context(Kind::Build, || format!("creating {name} in the tree"));
-                }
+    /// Makes a directory and those above it, mode 0755 whatever the umask, where they are missing.
+    pub fn create_directories(&self, name: impl AsRef<Path>) -> Result<()> {
+        let name = name.as_ref();
+        let context = || format!("creating {} in the tree", name.display());
+        let mut path = PathBuf::new();
+        let mut directory = self.directory(&path).context(Kind::Build, context)?;
+        for part in inside(name).components() {
+            let made = match rustix::fs::mkdirat(&directory, part.as_os_str(), Mode::RWXU) {
+                Ok(()) => true,
+                Err(Errno::EXIST) => false,
+                Err(error) => return Err(error).context(Kind::Build, context),
+            };
+            path.push(part);
+            directory = self.directory(&path).context(Kind::Build, context)?;
+            if made {
+                rustix::fs::fchmod(&directory, Mode::from_raw_mode(0o755)).context(Kind::Build, context)?;
             }
-            made = format!("{made}/{part}");
         }
         Ok(())
     }
 
     /// Replaces `name` by a link to `target`. The directory of `name` must be there.
-    pub fn link(&self, target: &str, name: &str) -> Result<()> {
+    pub fn link(&self, target: &str, name: impl AsRef<Path>) -> Result<()> {
+        let name = name.as_ref();
+        let context = || format!("linking {} in the tree", name.display());
         self.remove(name)?;
-        let (directory, base) = self.parent(name)?;
-        rustix::fs::symlinkat(target, &directory, base)
-            .context(Kind::Build, || format!("linking {name} in the tree"))
+        let (parent, base) = split(name)?;
+        let directory = self.directory(parent).context(Kind::Build, context)?;
+        rustix::fs::symlinkat(target, &directory, base).context(Kind::Build, context)
     }
 
-    /// Removes a file or an empty directory; one that is not there is no error.
-    pub fn remove(&self, name: &str) -> Result<()> {
-        let Ok((directory, base)) = self.parent(name) else { return Ok(()) };
-        match rustix::fs::unlinkat(&directory, base, AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-            Err(rustix::io::Errno::ISDIR) => rustix::fs::unlinkat(&directory, base, AtFlags::REMOVEDIR)
-                .context(Kind::Build, || format!("removing {name} in the tree")),
-            Err(error) => Err(error).context(Kind::Build, || format!("removing {name} in the tree")),
-        }
+    /// Removes a file, a link or an empty directory; one that is not there is no error.
+    pub fn remove(&self, name: impl AsRef<Path>) -> Result<()> {
+        let name = name.as_ref();
+        let context = || format!("removing {} in the tree", name.display());
+        let (parent, base) = split(name)?;
+        let Some(directory) = found(self.directory(parent)).context(Kind::Build, context)? else {
+            return Ok(());
+        };
+        let removed = match rustix::fs::unlinkat(&directory, base, AtFlags::empty()) {
+            Err(Errno::ISDIR) => rustix::fs::unlinkat(&directory, base, AtFlags::REMOVEDIR),
+            other => other,
+        };
+        found(removed).context(Kind::Build, context).map(drop)
     }
 
     /// Names in a directory, sorted; none where there is no such directory.
-    pub fn list(&self, name: &str) -> Result<Vec<String>> {
-        let Ok(directory) = self.resolve(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) else {
+    pub fn list(&self, name: impl AsRef<Path>) -> Result<Vec<OsString>> {
+        let name = name.as_ref();
+        let context = || format!("reading {} in the tree", name.display());
+        let Some(directory) = found(self.directory(name)).context(Kind::Build, context)? else {
             return Ok(Vec::new());
         };
-        let context = || format!("reading {name} in the tree");
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&directory).context(Kind::Build, context)? {
-            let entry = entry.context(Kind::Build, context)?;
-            let entry = entry.file_name().to_string_lossy().into_owned();
+            let entry =
+                OsStr::from_bytes(entry.context(Kind::Build, context)?.file_name().to_bytes()).to_owned();
             if entry != "." && entry != ".." {
                 names.push(entry);
             }
@@ -174,35 +222,59 @@ impl Root {
         Ok(names)
     }
 
+    /// Those of the names in a directory that are text, sorted: the names of everything that comes from
+    /// a package (Debian Policy 10.10).
+    pub fn names(&self, name: impl AsRef<Path>) -> Result<Vec<String>> {
+        Ok(self.list(name)?.into_iter().filter_map(|name| name.into_string().ok()).collect())
+    }
+
     /// Removes everything in a directory, and leaves the directory.
-    pub fn empty(&self, name: &str) -> Result<()> {
-        let Ok(directory) = self.resolve(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) else {
+    pub fn empty(&self, name: impl AsRef<Path>) -> Result<()> {
+        let name = name.as_ref();
+        let context = || format!("emptying {} in the tree", name.display());
+        let Some(directory) = found(self.directory(name)).context(Kind::Build, context)? else {
             return Ok(());
         };
         // Through the open directory, so that no link in the tree can lead outside.
-        let real = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&directory)));
+        let real = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
         for entry in self.list(name)? {
             remove(&real.join(entry))?;
         }
         Ok(())
     }
 
-    /// The open directory that holds `name`, and the last part of the name.
-    fn parent<'n>(&self, name: &'n str) -> Result<(File, &'n str)> {
-        let (parent, base) = name.trim_end_matches('/').rsplit_once('/').unwrap_or((".", name));
-        let parent = if parent.is_empty() { "." } else { parent };
-        let directory = self
-            .resolve(parent, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
-            .context(Kind::Build, || format!("opening {parent} in the tree"))?;
-        Ok((directory, base))
+    fn directory(&self, name: &Path) -> rustix::io::Result<File> {
+        self.resolve(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
     }
 
-    fn resolve(&self, name: &str, flags: OFlags, mode: Mode) -> rustix::io::Result<File> {
-        let name = name.trim_start_matches('/');
-        let name = if name.is_empty() { "." } else { name };
+    fn resolve(&self, name: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<File> {
+        let name = inside(name);
+        let name = if name.as_os_str().is_empty() { Path::new(".") } else { name };
         let flags = flags | OFlags::CLOEXEC;
-        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(&self.directory, name, flags, mode, inside).map(File::from)
+        let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(&self.directory, name, flags, mode, within).map(File::from)
+    }
+}
+
+/// A path of the tree without the slash that begins it.
+fn inside(name: &Path) -> &Path {
+    name.strip_prefix("/").unwrap_or(name)
+}
+
+/// The directory that holds `name`, and the last part of the name.
+fn split(name: &Path) -> Result<(&Path, &OsStr)> {
+    match (name.parent(), name.file_name()) {
+        (Some(parent), Some(base)) => Ok((parent, base)),
+        _ => Err(Error::build(format!("`{}` is no name of a file in the tree", name.display()))),
+    }
+}
+
+/// What is not there is nothing; every other failure stays one.
+fn found<T>(result: rustix::io::Result<T>) -> rustix::io::Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -239,8 +311,74 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&outside).unwrap(), "host");
         root.link("somewhere", "/etc/absolute").unwrap();
         root.empty("etc").unwrap();
-        assert_eq!(root.list("/etc").unwrap(), Vec::<String>::new());
+        assert_eq!(root.list("/etc").unwrap(), Vec::<OsString>::new());
         assert!(outside.exists());
+    }
+
+    #[test]
+    fn modes_and_kinds_are_those_of_the_tree() {
+        let directory = tempfile::tempdir().unwrap();
+        let outside = directory.path().join("outside");
+        let inside = directory.path().join("tree");
+        std::fs::create_dir_all(outside.join(".ssh")).unwrap();
+        std::fs::create_dir_all(inside.join("real/.ssh")).unwrap();
+        std::os::unix::fs::symlink(&outside, inside.join("away")).unwrap();
+        std::os::unix::fs::symlink("/real", inside.join("root")).unwrap();
+        let root = Root::open(&inside).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o7777;
+        let before = mode(&outside.join(".ssh"));
+        assert!(root.set_mode("/away/.ssh", 0o700).is_err());
+        assert_eq!(mode(&outside.join(".ssh")), before);
+        root.set_mode("/root/.ssh", 0o700).unwrap();
+        assert_eq!(mode(&inside.join("real/.ssh")), 0o700);
+        assert!(!root.is_directory("/away/.ssh").unwrap());
+        assert!(root.is_directory("/root/.ssh").unwrap() && !root.is_directory("/root").unwrap());
+        assert_eq!(root.link_target("/root").unwrap().as_deref(), Some(Path::new("/real")));
+        assert_eq!(root.link_target("/real").unwrap(), None);
+        assert_eq!(root.link_target("/none").unwrap(), None);
+    }
+
+    #[test]
+    fn only_what_is_not_there_is_absent() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("file"), "x").unwrap();
+        std::os::unix::fs::symlink("loop", directory.path().join("loop")).unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        for absent in ["none", "none/below", "file/below"] {
+            assert!(!root.exists(absent).unwrap());
+            assert!(root.list(absent).unwrap().is_empty());
+            root.empty(absent).unwrap();
+            root.remove(absent).unwrap();
+        }
+        assert!(root.exists("loop/below").is_err());
+        assert!(root.list("loop").is_err());
+        assert!(root.empty("loop").is_err());
+        assert!(root.remove("loop/below").is_err());
+        assert!(root.remove("/").is_err());
+        assert!(root.create_directories("file").is_err());
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_names() {
+        let directory = tempfile::tempdir().unwrap();
+        let strange = OsStr::from_bytes(b"strange\xff");
+        std::fs::create_dir_all(directory.path().join("tmp").join(strange)).unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        assert_eq!(root.list("/tmp").unwrap(), [strange]);
+        assert!(root.names("/tmp").unwrap().is_empty());
+        root.empty("/tmp").unwrap();
+        assert!(root.list("/tmp").unwrap().is_empty());
+    }
+
+    #[test]
+    fn directories_that_are_made_are_open_to_all() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("closed")).unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        root.set_mode("closed", 0o700).unwrap();
+        root.create_directories("/closed/new/er").unwrap();
+        let mode = |name: &str| std::fs::metadata(directory.path().join(name)).unwrap().mode() & 0o777;
+        assert_eq!([mode("closed"), mode("closed/new"), mode("closed/new/er")], [0o700, 0o755, 0o755]);
     }
 
     #[test]

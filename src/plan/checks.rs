@@ -1,6 +1,7 @@
 //! Checks of single settings. Pure: a text in, the reason why it cannot be out.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::archive::NO_SECURITY;
@@ -9,6 +10,81 @@ use crate::near;
 
 /// The locales of glibc, `NAME CHARSET`, as its localedata/SUPPORTED lists them.
 const LOCALES: &str = include_str!("locales.txt");
+
+/// Users and groups of every system: those of base-passwd (passwd.master and group.master), and those that
+/// the packages of a minimal machine make (systemd, dbus, openssh, cron and sudo, of all releases).
+const SYSTEM_NAMES: [&str; 65] = [
+    "_apt",
+    "_chrony",
+    "_ssh",
+    "adm",
+    "audio",
+    "backup",
+    "bin",
+    "cdrom",
+    "clock",
+    "crontab",
+    "daemon",
+    "dialout",
+    "dip",
+    "disk",
+    "fax",
+    "floppy",
+    "games",
+    "gnats",
+    "input",
+    "irc",
+    "kmem",
+    "kvm",
+    "list",
+    "lp",
+    "mail",
+    "man",
+    "messagebus",
+    "netdev",
+    "news",
+    "nobody",
+    "nogroup",
+    "operator",
+    "plugdev",
+    "polkitd",
+    "proxy",
+    "render",
+    "root",
+    "sasl",
+    "sgx",
+    "shadow",
+    "src",
+    "ssh",
+    "ssl-cert",
+    "sshd",
+    "staff",
+    "sudo",
+    "sync",
+    "sys",
+    "syslog",
+    "systemd-bus-proxy",
+    "systemd-coredump",
+    "systemd-journal",
+    "systemd-network",
+    "systemd-resolve",
+    "systemd-timesync",
+    "tape",
+    "tss",
+    "tty",
+    "users",
+    "utmp",
+    "uucp",
+    "uuidd",
+    "video",
+    "voice",
+    "www-data",
+];
+
+/// Ids of ordinary users and of their groups: Debian Policy 9.2.2. Below are those of the system, where
+/// useradd may find an id taken; above are reserved ones, and from 65536 on such as a user namespace of
+/// rvmb's does not have.
+const ORDINARY_IDS: RangeInclusive<u32> = 1000..=59999;
 
 /// Longest script that is read; a larger one belongs into a package.
 const SCRIPT_LIMIT: u64 = 1024 * 1024;
@@ -52,7 +128,23 @@ pub(super) fn user_name(name: &str) -> Result<()> {
         return Err(Error::config("the first user cannot be root")
             .hint("Give root a password with --rootpass, or a key with --ssh-key."));
     }
+    if SYSTEM_NAMES.contains(&name) {
+        return Err(Error::config(format!(
+            "the first user cannot be `{name}`: the system has a user or group of that name"
+        ))
+        .hint("Choose another name with --user."));
+    }
     Ok(())
+}
+
+/// The id that `option` gives to the first user or to its group.
+pub(super) fn ordinary_id(option: &str, id: u32) -> Result<()> {
+    if ORDINARY_IDS.contains(&id) {
+        return Ok(());
+    }
+    let (first, last) = (ORDINARY_IDS.start(), ORDINARY_IDS.end());
+    Err(Error::config(format!("{option} {id} is no id of an ordinary user"))
+        .hint(format!("Choose one from {first} to {last}; all others are the system's or reserved.")))
 }
 
 /// The GECOS field: what would break /etc/passwd is refused.
@@ -210,11 +302,27 @@ mod tests {
         for bad in ["", "-a", "a-", "a.b", "a_b", "ä", &"a".repeat(64)] {
             assert!(hostname(bad).is_err(), "{bad}");
         }
-        for good in ["bob", "_apt", "u-1"] {
+        for good in ["bob", "admin", "ubuntu", "_me", "u-1"] {
             assert!(user_name(good).is_ok(), "{good}");
         }
         for bad in ["", "Bob", "1a", "root", "a b", "a:b", "-x"] {
             assert!(user_name(bad).is_err(), "{bad}");
+        }
+        for taken in ["backup", "www-data", "sudo", "adm", "_apt", "nogroup", "systemd-network"] {
+            let error = user_name(taken).unwrap_err();
+            assert!(error.message().contains("the system has") && !error.hints().is_empty(), "{taken}");
+        }
+    }
+
+    #[test]
+    fn ids_are_those_of_ordinary_users() {
+        for good in [1000, 1001, 59999] {
+            assert!(ordinary_id("--uid", good).is_ok(), "{good}");
+        }
+        for bad in [0, 27, 33, 999, 60000, 65534, 65536, u32::MAX] {
+            let error = ordinary_id("--gid", bad).unwrap_err();
+            assert!(error.message().starts_with(&format!("--gid {bad} ")));
+            assert!(error.hints()[0].contains("1000 to 59999"));
         }
     }
 

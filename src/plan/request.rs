@@ -13,7 +13,7 @@ use crate::disk::layout::{self, LayoutRequest};
 use crate::error::{Error, Result};
 use crate::hypervisor::{self, Hypervisor};
 use crate::plan::Disk;
-use crate::suite::{Registry, Suite, ext4_features};
+use crate::suite::{NetworkStack, Registry, Suite, ext4_features};
 use crate::units::Size;
 
 /// The smallest root that any release's kernel and base system fit into.
@@ -241,6 +241,11 @@ fn guest(
     note(checks::hostname(&hostname));
     note(checks::domain(&domain));
     note(checks::user_name(&name));
+    for (option, id) in [("--uid", users.uid), ("--gid", users.gid)] {
+        if let Some(id) = id {
+            note(checks::ordinary_id(option, id));
+        }
+    }
     note(checks::full_name(&full_name));
     note(checks::locale(&locale).map(drop));
     note(checks::timezone(&timezone));
@@ -278,7 +283,17 @@ fn guest(
         root_password: users.root_password.is_some(),
         firstboot,
         firstlogin,
-        kernel_options: hypervisor.kernel_options().to_owned(),
+        kernel_options: kernel_options(hypervisor, suite.network.stack),
+    }
+}
+
+/// Kernel command line beside `root=` and `ro`. ifupdown knows interfaces by name only, and its
+/// configuration names the first one as the kernel counts them.
+fn kernel_options(hypervisor: &dyn Hypervisor, stack: NetworkStack) -> String {
+    let consoles = hypervisor.kernel_options();
+    match stack {
+        NetworkStack::Ifupdown => format!("{consoles} net.ifnames=0 biosdevname=0"),
+        NetworkStack::Networkd | NetworkStack::Netplan => consoles.to_owned(),
     }
 }
 
@@ -294,5 +309,22 @@ fn normal_locale(option: Option<&str>) -> String {
         "" | "C" | "POSIX" => "C.UTF-8".to_owned(),
         name if checks::locale(name).is_ok() => spell(name),
         _ => "C.UTF-8".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_are_counted_where_the_network_knows_them_by_name() {
+        let registry = Registry::built_in().unwrap();
+        for suite in registry.all() {
+            let options = kernel_options(hypervisor::find("kvm").unwrap(), suite.network.stack);
+            let words: Vec<&str> = options.split(' ').collect();
+            assert!(words.contains(&"console=ttyS0,115200"), "{options}");
+            let counted = words.contains(&"net.ifnames=0") && words.contains(&"biosdevname=0");
+            assert_eq!(counted, suite.codename == "xenial", "{}", suite.codename);
+        }
     }
 }

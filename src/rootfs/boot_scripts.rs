@@ -1,5 +1,5 @@
-//! What the machine does by itself at its first boots: growing its root, making its ssh host keys,
-//! and the user's own scripts.
+//! What the machine does by itself at its first boots: growing its root, making its own keys, and the
+//! user's own scripts.
 
 use super::Site;
 use crate::error::Result;
@@ -7,19 +7,31 @@ use crate::host::tree::Root;
 
 const GROW_ROOT: &str = include_str!("guest/grow-root");
 const GROW_ROOT_UNIT: &str = include_str!("guest/rvmb-grow-root.service");
-const SSH_HOST_KEYS_UNIT: &str = include_str!("guest/rvmb-ssh-host-keys.service");
+const HOST_SECRETS: &str = include_str!("guest/host-secrets");
+const HOST_SECRETS_UNIT: &str = include_str!("guest/rvmb-host-secrets.service");
+const SNAKEOIL_UNIT: &str = include_str!("guest/rvmb-snakeoil.service");
+const FIRSTBOOT: &str = include_str!("guest/run-firstboot");
 const FIRSTBOOT_UNIT: &str = include_str!("guest/rvmb-firstboot.service");
 const FIRSTLOGIN_PROFILE: &str = include_str!("guest/rvmb-firstlogin.sh");
+
+/// The program of the package ssl-cert.
+const MAKE_SSL_CERT: &str = "/usr/sbin/make-ssl-cert";
 
 /// Installs them.
 pub(super) fn configure(site: &Site<'_>, root: &Root) -> Result<()> {
     let guest = &site.plan.guest;
     root.write("/usr/lib/rvmb/grow-root", 0o755, GROW_ROOT)?;
     unit(root, "rvmb-grow-root.service", GROW_ROOT_UNIT, "sysinit.target")?;
-    unit(root, "rvmb-ssh-host-keys.service", SSH_HOST_KEYS_UNIT, "multi-user.target")?;
+    root.write("/usr/lib/rvmb/host-secrets", 0o755, HOST_SECRETS)?;
+    unit(root, "rvmb-host-secrets.service", HOST_SECRETS_UNIT, "multi-user.target")?;
+    // Where the package comes later, it makes its own.
+    if root.exists(MAKE_SSL_CERT)? {
+        unit(root, "rvmb-snakeoil.service", SNAKEOIL_UNIT, "multi-user.target")?;
+    }
     if let Some(script) = &guest.firstboot {
         // Only root runs it, and only root needs to read what may be in it.
         root.write("/usr/lib/rvmb/firstboot", 0o700, &script.content)?;
+        root.write("/usr/lib/rvmb/run-firstboot", 0o755, FIRSTBOOT)?;
         unit(root, "rvmb-firstboot.service", FIRSTBOOT_UNIT, "multi-user.target")?;
     }
     if let Some(script) = &guest.firstlogin {
@@ -40,21 +52,47 @@ fn unit(root: &Root, name: &str, content: &str, wanted_by: &str) -> Result<()> {
 pub(super) fn enable(root: &Root, name: &str, path: &str, wanted_by: &str) -> Result<()> {
     let wants = format!("/etc/systemd/system/{wanted_by}.wants");
     root.create_directories(&wants)?;
-    root.link(path, &format!("{wants}/{name}"))
+    root.link(path, format!("{wants}/{name}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const UNITS: [(&str, &str); 4] = [
+        (GROW_ROOT_UNIT, "sysinit.target"),
+        (HOST_SECRETS_UNIT, "multi-user.target"),
+        (SNAKEOIL_UNIT, "multi-user.target"),
+        (FIRSTBOOT_UNIT, "multi-user.target"),
+    ];
+
     #[test]
     fn every_unit_is_wanted_by_what_it_says() {
-        for (text, target) in [
-            (GROW_ROOT_UNIT, "sysinit.target"),
-            (SSH_HOST_KEYS_UNIT, "multi-user.target"),
-            (FIRSTBOOT_UNIT, "multi-user.target"),
-        ] {
+        for (text, target) in UNITS {
             assert!(text.contains(&format!("WantedBy={target}\n")), "{text}");
+        }
+    }
+
+    #[test]
+    fn units_with_default_dependencies_come_before_no_socket() {
+        for (text, _) in UNITS.iter().filter(|(text, _)| !text.contains("DefaultDependencies=no")) {
+            let before = text.lines().filter_map(|line| line.strip_prefix("Before="));
+            for name in before.flat_map(str::split_whitespace) {
+                let early = name.ends_with(".socket") || ["sockets.target", "basic.target"].contains(&name);
+                assert!(!early, "{name} comes before basic.target, which comes before every such unit");
+            }
+        }
+    }
+
+    #[test]
+    fn the_certificate_is_made_where_its_package_is() {
+        assert!(SNAKEOIL_UNIT.contains(&format!("ConditionPathExists={MAKE_SSL_CERT}\n")));
+    }
+
+    #[test]
+    fn the_scripts_are_shell() {
+        for script in [GROW_ROOT, HOST_SECRETS, FIRSTBOOT] {
+            assert!(script.starts_with("#!/bin/sh\n"));
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::Site;
+use super::{Site, seal};
 use crate::error::{Error, Result};
 use crate::host::tree::Root;
 use crate::plan::Plan;
@@ -37,19 +37,21 @@ pub fn settings(plan: &Plan) -> &'static [(&'static str, &'static str)] {
 
 /// Versions of the kernels in the tree, those of /boot/vmlinuz-VERSION.
 pub fn kernels(root: &Root) -> Result<Vec<String>> {
-    let names = root.list("/boot")?;
+    let names = root.names("/boot")?;
     Ok(names.iter().filter_map(|name| name.strip_prefix("vmlinuz-")).map(str::to_owned).collect())
 }
 
 /// Makes it for every kernel.
 pub fn make(site: &Site<'_>, root: &Path) -> Result<()> {
     let tree = Root::open(root)?;
+    // Hooks of packages copy what they find: open-iscsi's the initiator's name.
+    seal::remove_secrets(&tree)?;
     for version in kernels(&tree)? {
         let image = format!("/boot/initrd.img-{version}");
         let command = match site.plan.suite.initramfs.tool {
             InitramfsTool::InitramfsTools => {
-                let verb =
-                    if tree.exists(&format!("/var/lib/initramfs-tools/{version}")) { "-u" } else { "-c" };
+                let there = tree.exists(format!("/var/lib/initramfs-tools/{version}"))?;
+                let verb = if there { "-u" } else { "-c" };
                 site.program(root, "update-initramfs")?.args([verb, "-k", &version])
             }
             InitramfsTool::Dracut => {
@@ -57,7 +59,7 @@ pub fn make(site: &Site<'_>, root: &Path) -> Result<()> {
             }
         };
         command.stream(|_| {}).map_err(|error| error.within(format!("making {image}")))?;
-        if !tree.exists(&image) {
+        if !tree.exists(&image)? {
             return Err(Error::build(format!("{image} was not made")));
         }
     }

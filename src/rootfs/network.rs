@@ -28,7 +28,8 @@ network:
       dhcp6: true
 ";
 
-/// The stack of releases older than networkd knows names only; the kernel is told to count interfaces.
+/// The stack of releases older than networkd knows names only. The plan's kernel options have
+/// `net.ifnames=0`, so that the kernel's own count is the name.
 const IFUPDOWN: &str = "\
 # Written by rvmb: DHCP on the first Ethernet interface.
 source /etc/network/interfaces.d/*
@@ -49,8 +50,8 @@ pub(super) fn configure(site: &Site<'_>, root: &Root) -> Result<()> {
         NetworkStack::Ifupdown => return root.write("/etc/network/interfaces", 0o644, IFUPDOWN),
     }
     for service in ["systemd-networkd.service", "systemd-resolved.service"] {
-        if root.exists(&format!("/usr/lib/systemd/system/{service}"))
-            || root.exists(&format!("/lib/systemd/system/{service}"))
+        if root.exists(format!("/usr/lib/systemd/system/{service}"))?
+            || root.exists(format!("/lib/systemd/system/{service}"))?
         {
             site.program(root.path(), "systemctl")?.args(["enable", service]).run()?;
         }
@@ -61,9 +62,10 @@ pub(super) fn configure(site: &Site<'_>, root: &Root) -> Result<()> {
 /// Points the resolver at the stub of systemd-resolved, where the tree has it. The last step that
 /// touches it: until then the tree has no name resolution, and needs none.
 pub(super) fn point_resolver(root: &Root) -> Result<()> {
-    let resolved = ["/usr/lib/systemd/systemd-resolved", "/lib/systemd/systemd-resolved"];
-    if resolved.iter().any(|program| root.exists(program)) {
-        return root.link("../run/systemd/resolve/stub-resolv.conf", "/etc/resolv.conf");
+    for program in ["/usr/lib/systemd/systemd-resolved", "/lib/systemd/systemd-resolved"] {
+        if root.exists(program)? {
+            return root.link("../run/systemd/resolve/stub-resolv.conf", "/etc/resolv.conf");
+        }
     }
     root.remove("/etc/resolv.conf")
 }

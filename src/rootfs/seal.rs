@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{Site, network};
-use crate::error::{Context, Kind, Result};
+use crate::error::Result;
 use crate::host::tree::Root;
 use crate::suite::MachineId;
 
@@ -54,6 +54,30 @@ const REMOVED: [&str; 22] = [
     "/var/lib/systemd/random-seed",
 ];
 
+/// Keys and names that packages make for one machine when they are installed. The first boot makes again what
+/// nothing else does: guest/host-secrets and guest/rvmb-snakeoil.service.
+const SECRETS: [&str; 10] = [
+    "/etc/bind/rndc.key",
+    "/etc/dhcpcd.duid",
+    // nvme-cli goes by the machine's own UUID without them.
+    "/etc/nvme/hostid",
+    "/etc/nvme/hostnqn",
+    "/etc/ssl/certs/ssl-cert-snakeoil.pem",
+    "/etc/ssl/private/ssl-cert-snakeoil.key",
+    // The state of OpenSSL's generator before 1.1.1.
+    "/root/.rnd",
+    "/var/lib/dhcpcd/duid",
+    "/var/lib/dhcpcd/secret",
+    "/var/lib/NetworkManager/secret_key",
+];
+
+/// Secrets whose names differ: directory, beginning and end of the name.
+const NAMED_SECRETS: [(&str, &str, &str); 2] =
+    [("/etc/ssh", "ssh_host_", ""), ("/etc/dropbear", "dropbear_", "_host_key")];
+
+/// The name of an iSCSI initiator, and what makes open-iscsi find one before its first use.
+const INITIATOR_NAME: (&str, &str) = ("/etc/iscsi/initiatorname.iscsi", "GenerateName=yes\n");
+
 /// Removes what the making of a layer leaves. Every layer ends with it, so that no layer above has to
 /// hide anything.
 pub fn tidy(root: &Root) -> Result<()> {
@@ -67,20 +91,39 @@ pub fn tidy(root: &Root) -> Result<()> {
     for file in REMOVED {
         root.remove(file)?;
     }
-    for name in root.list("/etc/ssh")?.iter().filter(|name| name.starts_with("ssh_host_")) {
-        root.remove(&format!("/etc/ssh/{name}"))?;
+    remove_secrets(root)?;
+    remove_logs(root, Path::new("/var/log"))
+}
+
+/// Removes what is a machine's own: it would be the same on every machine of the image, and another in every
+/// image of the plan.
+pub(super) fn remove_secrets(root: &Root) -> Result<()> {
+    for file in SECRETS {
+        root.remove(file)?;
     }
-    remove_logs(root, "/var/log")
+    for (directory, beginning, end) in NAMED_SECRETS {
+        for name in root.names(directory)? {
+            if name.starts_with(beginning) && name.ends_with(end) {
+                root.remove(format!("{directory}/{name}"))?;
+            }
+        }
+    }
+    // make-ssl-cert links the certificate by a digest of the host name in it.
+    for name in root.names("/etc/ssl/certs")? {
+        let path = format!("/etc/ssl/certs/{name}");
+        if root.link_target(&path)?.is_some_and(|target| target.ends_with("ssl-cert-snakeoil.pem")) {
+            root.remove(path)?;
+        }
+    }
+    let (file, generate) = INITIATOR_NAME;
+    if root.exists(file)? { root.write(file, 0o600, generate) } else { Ok(()) }
 }
 
 /// Removes log files and keeps their directories, whose owners packages have chosen.
-fn remove_logs(root: &Root, directory: &str) -> Result<()> {
+fn remove_logs(root: &Root, directory: &Path) -> Result<()> {
     for name in root.list(directory)? {
-        let path = format!("{directory}/{name}");
-        let real = root.path().join(path.trim_start_matches('/'));
-        let metadata = std::fs::symlink_metadata(&real)
-            .context(Kind::Build, || format!("reading {path} in the tree"))?;
-        if metadata.is_dir() {
+        let path = directory.join(name);
+        if root.is_directory(&path)? {
             remove_logs(root, &path)?;
         } else {
             root.remove(&path)?;
@@ -125,6 +168,8 @@ fn clamp_password_days(shadow: &str, day: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     #[test]
@@ -150,11 +195,42 @@ mod tests {
         ] {
             std::fs::write(directory.path().join(name), "x").unwrap();
         }
+        let strange = std::ffi::OsStr::from_bytes(b"strange\xff.log");
+        std::fs::write(directory.path().join("var/log").join(strange), "x").unwrap();
         tidy(&Root::open(directory.path()).unwrap()).unwrap();
+        assert!(!directory.path().join("var/log").join(strange).exists());
         let there = |name: &str| directory.path().join(name).exists();
         assert!(there("var/log/apt") && there("etc/ssh/sshd_config") && there("tmp"));
         assert!(!there("var/log/apt/term.log") && !there("etc/ssh/ssh_host_new_key") && !there("tmp/x"));
         assert!(!there("etc/.resolv.conf.systemd-resolved.bak"));
         assert!(there("etc/apt/sources.list.d") && !there("etc/apt/sources.list.d/0000sources.list"));
+    }
+
+    #[test]
+    fn no_machine_carries_the_keys_of_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let keys = [
+            "/etc/ssh/ssh_host_rsa_key.pub",
+            "/etc/dropbear/dropbear_rsa_host_key",
+            "/etc/iscsi/iscsid.conf",
+        ];
+        for name in SECRETS.iter().chain(&keys).chain(&[INITIATOR_NAME.0, "/etc/ssl/certs/ca.pem"]) {
+            root.write(name, 0o600, "secret").unwrap();
+        }
+        root.link("ssl-cert-snakeoil.pem", "/etc/ssl/certs/0a1b2c3d.0").unwrap();
+        root.link("ca.pem", "/etc/ssl/certs/4e5f6a7b.0").unwrap();
+        remove_secrets(&root).unwrap();
+        for name in SECRETS.iter().chain(&keys[..2]) {
+            assert!(!root.exists(name).unwrap(), "{name}");
+        }
+        assert_eq!(root.names("/etc/ssl/certs").unwrap(), ["4e5f6a7b.0", "ca.pem"]);
+        assert_eq!(root.read(INITIATOR_NAME.0, 100).unwrap().as_deref(), Some("GenerateName=yes\n"));
+        assert!(root.exists("/etc/iscsi/iscsid.conf").unwrap());
+
+        let empty = tempfile::tempdir().unwrap();
+        let root = Root::open(empty.path()).unwrap();
+        remove_secrets(&root).unwrap();
+        assert!(root.list("/").unwrap().is_empty());
     }
 }

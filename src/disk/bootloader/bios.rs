@@ -61,15 +61,15 @@ pub(super) fn prepare(guest: &Root, root: Uuid, in_tree: InTree<'_>) -> Result<I
         Error::build("the tree has no GRUB for a BIOS")
             .hint("The package grub-pc-bin has to be installed in the machine.")
     };
-    let boot = guest.read_bytes(&format!("{MODULES}/boot.img"), LARGEST)?.ok_or_else(missing)?;
+    let boot = guest.read_bytes(format!("{MODULES}/boot.img"), LARGEST)?.ok_or_else(missing)?;
     let directory = format!("{DIRECTORY}/i386-pc");
     guest.create_directories(&directory)?;
-    for name in guest.list(MODULES)?.iter().filter(|name| is_loaded(name)) {
-        if let Some(content) = guest.read_bytes(&format!("{MODULES}/{name}"), LARGEST)? {
-            guest.write(&format!("{directory}/{name}"), 0o644, &content)?;
+    for name in guest.names(MODULES)?.iter().filter(|name| is_loaded(name)) {
+        if let Some(content) = guest.read_bytes(format!("{MODULES}/{name}"), LARGEST)? {
+            guest.write(format!("{directory}/{name}"), 0o644, &content)?;
         }
     }
-    guest.write(&format!("{directory}/boot.img"), 0o644, &boot)?;
+    guest.write(format!("{directory}/boot.img"), 0o644, &boot)?;
     let config = format!("{directory}/load.cfg");
     guest.write(&config, 0o644, menu::find_root(root).as_bytes())?;
     let core_path = format!("{directory}/core.img");

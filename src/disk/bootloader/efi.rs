@@ -104,10 +104,10 @@ fn first_of(guest: &Root, paths: &[String]) -> Result<Option<Vec<u8>>> {
 fn unsigned(guest: &Root, architecture: Architecture, boot: &Boot, in_tree: InTree<'_>) -> Result<Vec<u8>> {
     let Architecture { efi_suffix: suffix, grub_efi: platform, grub_package: package, .. } = architecture;
     let directory = format!("/usr/lib/grub/{platform}");
-    if let Some(grub) = guest.read_bytes(&format!("{directory}/monolithic/grub{suffix}.efi"), LARGEST)? {
+    if let Some(grub) = guest.read_bytes(format!("{directory}/monolithic/grub{suffix}.efi"), LARGEST)? {
         return Ok(grub);
     }
-    let there = guest.list(&directory)?;
+    let there = guest.names(&directory)?;
     if there.is_empty() {
         return Err(Error::build("the tree has no GRUB for UEFI")
             .hint(format!("The package {package} has to be installed in the machine.")));
@@ -154,7 +154,7 @@ mod tests {
         let guest = Root::open(tree.path()).unwrap();
         guest.create_directories("/lib").unwrap();
         for name in names {
-            guest.write(&format!("/lib/{name}"), 0o644, name.as_bytes()).unwrap();
+            guest.write(format!("/lib/{name}"), 0o644, name.as_bytes()).unwrap();
         }
         let in_tree: InTree<'_> = &|_| unreachable!("nothing is run");
         let files = prepare(&guest, &boot(), Architecture::find("amd64").unwrap(), Uuid::nil(), in_tree)?;

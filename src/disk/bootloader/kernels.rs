@@ -18,7 +18,7 @@ pub(super) struct Kernel {
 
 /// Finds the kernels of the tree.
 pub(super) fn find(guest: &Root) -> Result<Vec<Kernel>> {
-    match_up(&guest.list("/boot")?)
+    match_up(&guest.names("/boot")?)
 }
 
 /// Pairs kernels with their initial RAM file systems; `names` are those of files in /boot.

@@ -62,8 +62,8 @@ pub fn prepare(plan: &Plan, tree: &Path, in_tree: InTree<'_>) -> Result<BootFile
         options: &plan.guest.kernel_options,
         serial: architecture.bios,
     };
-    guest.write(&format!("{DIRECTORY}/grub.cfg"), 0o644, menu.text(&kernels).as_bytes())?;
-    guest.write(&format!("{DIRECTORY}/grubenv"), 0o644, menu::environment_block().as_bytes())?;
+    guest.write(format!("{DIRECTORY}/grub.cfg"), 0o644, menu.text(&kernels).as_bytes())?;
+    guest.write(format!("{DIRECTORY}/grubenv"), 0o644, menu::environment_block().as_bytes())?;
     copy_font(&guest)?;
     let bios = if architecture.bios { Some(bios::prepare(&guest, *root, in_tree)?) } else { None };
     let esp = efi::prepare(&guest, &plan.suite.boot, architecture, *root, in_tree)?;
@@ -73,6 +73,6 @@ pub fn prepare(plan: &Plan, tree: &Path, in_tree: InTree<'_>) -> Result<BootFile
 /// The font with which update-grub's menu draws, where the guest has it.
 fn copy_font(guest: &Root) -> Result<()> {
     let Some(font) = guest.read_bytes("/usr/share/grub/unicode.pf2", LARGEST)? else { return Ok(()) };
-    guest.create_directories(&format!("{DIRECTORY}/fonts"))?;
-    guest.write(&format!("{DIRECTORY}/fonts/unicode.pf2"), 0o644, &font)
+    guest.create_directories(format!("{DIRECTORY}/fonts"))?;
+    guest.write(format!("{DIRECTORY}/fonts/unicode.pf2"), 0o644, &font)
 }

@@ -81,8 +81,23 @@ impl Guest {
         check("qemu-img", [Path::new("resize"), Path::new("-q"), &disk, Path::new(by)]);
     }
 
-    /// Switches it on by `run.sh -nographic` and waits for a prompt.
+    /// Switches it on and waits for a prompt.
     pub(crate) fn switch_on(&self) -> Session {
+        let mut session = self.start();
+        session.wait_for("a login prompt", BOOT, |console, _| console.partial().ends_with("login:"));
+        session
+    }
+
+    /// Switches it on and waits until it has switched itself off.
+    #[track_caller]
+    pub(crate) fn run_until_off(&self) -> Session {
+        let mut session = self.start();
+        session.wait_until_off();
+        session
+    }
+
+    /// Switches it on by `run.sh -nographic`.
+    fn start(&self) -> Session {
         let mut command = self.account.program(&self.directory.join("run.sh"), &["-nographic"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut process = command.spawn().expect("starting run.sh");
@@ -98,9 +113,7 @@ impl Guest {
                 }
             }
         });
-        let mut session = Session { process, keyboard, heard, console: Console::new(), said: Vec::new() };
-        session.wait_for("a login prompt", BOOT, |console, _| console.partial().ends_with("login:"));
-        session
+        Session { process, keyboard, heard, console: Console::new(), said: Vec::new() }
     }
 }
 
@@ -170,6 +183,12 @@ impl Session {
     #[track_caller]
     pub(crate) fn power_off(mut self) {
         self.type_in("systemctl poweroff\n");
+        self.wait_until_off();
+    }
+
+    /// Waits until the machine is off.
+    #[track_caller]
+    fn wait_until_off(&mut self) {
         let start = Instant::now();
         while self.process.try_wait().expect("looking after QEMU").is_none() {
             self.listen();
