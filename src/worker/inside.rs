@@ -56,7 +56,11 @@ fn enter_mount_namespace() -> Result<()> {
 
 /// Tries an overlay where the layers would be.
 fn can_overlay(directory: &Path) -> Result<bool> {
-    let place = directory.join(format!("probe-{}", std::process::id()));
+    // Not named after the process: every worker is number 1 of its namespace.
+    let context = || format!("making a directory in {}", directory.display());
+    let place =
+        tempfile::Builder::new().prefix("probe-").tempdir_in(directory).context(Kind::Host, context)?;
+    let place = place.keep();
     let [lower, upper, work, target] = ["lower", "upper", "work", "target"].map(|name| place.join(name));
     std::fs::create_dir_all(&lower).context(Kind::Host, || format!("creating {}", lower.display()))?;
     let overlaid = Overlay::mount(&[&lower], &upper, &work, &target).and_then(Overlay::close).is_ok();
