@@ -10,6 +10,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Recorder, Step, Unit};
 use crate::host::apt::{self, Apt};
 use crate::host::interrupt::OnCancel;
+use crate::host::lock;
 use crate::host::mounts::View;
 use crate::host::run::Runner;
 use crate::host::tree::{self, Root};
@@ -135,6 +136,8 @@ pub fn fetch(plan: &Plan, runner: &Runner) -> Result<()> {
 
 fn download(plan: &Plan, runner: &Runner) -> Result<((), Outcome)> {
     let store = &plan.archive.archives;
+    // apt writes under a package's final name: two at once would write into each other's files.
+    let _lock = lock::wait(runner, &store.with_extension("lock"), "fills the store of packages")?;
     let is_there = |package: &&Package| {
         std::fs::metadata(store.join(&package.file)).is_ok_and(|metadata| metadata.len() == package.size)
     };

@@ -3,6 +3,7 @@
 pub mod apt;
 pub mod identity;
 pub mod interrupt;
+pub mod lock;
 pub mod mounts;
 pub mod run;
 pub mod seccomp;
