@@ -135,7 +135,7 @@ impl Apt {
 }
 
 /// One setting in apt.conf(5)'s format. The format has no escape for a quotation mark, so it is dropped.
-fn setting(name: &str, value: &str) -> String {
+pub(super) fn setting(name: &str, value: &str) -> String {
     format!("{name} \"{}\";", value.replace(['"', '\n'], ""))
 }
 

@@ -1,5 +1,6 @@
 //! This host: running programs, namespaces, trees of files, tools and their versions.
 
+pub mod access;
 pub mod apt;
 pub mod identity;
 pub mod interrupt;

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::Source;
 use crate::appliance::Appliance;
 use crate::error::{Context, Error, Kind, Result};
+use crate::host::access::Access;
 use crate::host::apt::{self, Apt, HostSource, Settings};
 use crate::host::run::Runner;
 use crate::host::{lock, tree};
@@ -28,6 +29,15 @@ pub(super) struct Mirrors {
     pub security: Option<String>,
     /// `option`, `host` or `suite`.
     pub origin: &'static str,
+}
+
+impl Mirrors {
+    /// The same without log-ins, which go to `access`.
+    pub(super) fn without_logins(self, access: &mut Access) -> Result<Mirrors> {
+        let main = access.take_login(&self.main)?;
+        let security = self.security.map(|address| access.take_login(&address)).transpose()?;
+        Ok(Mirrors { main, security, ..self })
+    }
 }
 
 /// Chooses mirrors: the user's, then those of the host's own apt sources, then the suite file's. A
@@ -114,8 +124,8 @@ pub(super) struct IndexRequest<'a> {
     pub components: &'a [String],
     pub keyring: &'a Path,
     pub architecture: &'a str,
-    pub proxy: Option<&'a str>,
-    pub options: &'a [String],
+    /// How the mirrors are reached; their addresses are without log-ins.
+    pub access: &'a Access,
     /// Whether indices may be out of date, as those of an ended release are.
     pub may_be_expired: bool,
 }
@@ -146,8 +156,8 @@ impl Index {
             architecture: request.architecture,
             archives: request.archives,
             status: None,
-            proxy: request.proxy,
-            options: request.options,
+            proxy: None,
+            options: &[],
         };
         // The paths are part of the name: apt's caches hold for one path only.
         let whole = format!("{list}{}", settings.render(request.directory));
@@ -198,7 +208,10 @@ impl Index {
 /// Runs `apt-get update`. The caches are left to the first who resolves: they hold for the paths of the
 /// kept state only, and take longer than all the rest.
 fn update(runner: &Runner, apt: &Apt, request: &IndexRequest<'_>) -> Result<()> {
-    apt.command(runner, "apt-get")
+    request
+        .access
+        .open(apt)?
+        .command(runner, "apt-get")
         .args(["update", "--quiet", "-oAPT::Update::Error-Mode=any", "-opkgCacheFile::Generate=false"])
         .stream(|_| {})
         .map_err(|error| {

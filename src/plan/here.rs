@@ -8,6 +8,7 @@ use super::{BootstrapTool, Privilege};
 use crate::appliance::Appliance;
 use crate::cache::Cache;
 use crate::error::{Context, Error, Kind, Result};
+use crate::host::access::Access;
 use crate::host::run::Runner;
 use crate::host::{apt, identity, tools};
 use crate::manifest::MANIFEST;
@@ -21,7 +22,8 @@ pub(super) struct Host {
     pub cache: Cache,
     pub scratch: PathBuf,
     pub destination: PathBuf,
-    pub apt_options: Vec<String>,
+    /// How the mirrors are reached, with log-ins.
+    pub access: Access,
     pub mirrors: Mirrors,
     pub overlay: bool,
 }
@@ -50,10 +52,16 @@ impl Host {
         let cache = Cache::open(appliance.places.cache.as_deref(), appliance.places.no_cache, &scratch)?;
         let overlay = crate::worker::front::probe(runner, &privilege, cache.directory().to_owned())?;
         let sources = apt::host_sources(runner)?;
+        let mirrors = archive::choose_mirrors(appliance, request.suite, &request.architecture, &sources);
+        let mut access = Access::of_host(appliance.proxy.as_deref(), runner)?;
+        let mirrors = mirrors.without_logins(&mut access)?;
+        if tool == "debootstrap" && access.has_login(&mirrors.main) {
+            return Err(no_login_for_debootstrap(&mirrors.main));
+        }
         Ok(Host {
             bootstrap: BootstrapTool { version: tools::version(runner, tool)?, name: tool.to_owned() },
-            mirrors: archive::choose_mirrors(appliance, request.suite, &request.architecture, &sources),
-            apt_options: apt::host_options(runner)?,
+            mirrors,
+            access,
             privilege,
             keyring,
             cache,
@@ -84,6 +92,12 @@ fn choose_bootstrap(option: Option<&str>) -> Result<&'static str> {
         other => Err(Error::usage(format!("`{}` is not a bootstrap tool", other.unwrap_or_default()))
             .hint("Bootstrap tools: mmdebstrap, debootstrap, auto.")),
     }
+}
+
+/// debootstrap takes a mirror's log-in on its command line only, where everybody can read it.
+fn no_login_for_debootstrap(mirror: &str) -> Error {
+    Error::config(format!("debootstrap cannot log in at {mirror} without showing the password"))
+        .hint("Install mmdebstrap and use it, or reach the mirror through a --proxy that logs in.")
 }
 
 fn find_keyring(option: Option<&Path>, suite: &Suite) -> Result<PathBuf> {

@@ -150,7 +150,8 @@ fn with_debootstrap(site: &Site<'_>, root: &Path) -> Result<()> {
     if plan.packages.variant.as_deref() != Some("important") {
         command = command.arg("--variant=minbase");
     }
-    if let Some(proxy) = &plan.archive.proxy {
+    // With its log-in, which must not stand in argv.
+    if let Some(proxy) = site.access.proxy_for(&main.uri) {
         command = command.env("http_proxy", proxy).env("https_proxy", proxy);
     }
     let script = Path::new("/usr/share/debootstrap/scripts");
