@@ -155,7 +155,9 @@ fn with_debootstrap(site: &Site<'_>, root: &Path) -> Result<()> {
         command = command.env("http_proxy", proxy).env("https_proxy", proxy);
     }
     let script = Path::new("/usr/share/debootstrap/scripts");
-    command = command.arg(&plan.suite.codename).arg(root).arg(&main.uri);
+    // debootstrap does not know `copy:`, which only says how apt reads a directory.
+    let mirror = main.uri.replacen("copy:", "file:", 1);
+    command = command.arg(&plan.suite.codename).arg(root).arg(mirror);
     if !script.join(&plan.suite.codename).exists() {
         command = command.arg(script.join(&plan.suite.bootstrap.script));
     }
