@@ -6,6 +6,7 @@ pub mod identity;
 pub mod interrupt;
 pub mod lock;
 pub mod mounts;
+pub mod namespaces;
 pub mod run;
 pub mod seccomp;
 pub mod template;

@@ -11,6 +11,7 @@ use crate::build;
 use crate::error::{Context, Kind, Result};
 use crate::event::{Event, Sink};
 use crate::host::mounts::{self, Overlay};
+use crate::host::namespaces;
 use crate::host::run::Runner;
 use crate::host::{seccomp, tree};
 
@@ -48,7 +49,7 @@ fn work(task: Task, pipe: &Arc<Pipe>) -> Result<Answer> {
 fn enter_mount_namespace() -> Result<()> {
     // SAFETY: only the mount namespace is unshared; the file descriptor table stays as it is.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
-        .context(Kind::Host, || "making a mount namespace".into())?;
+        .map_err(|errno| namespaces::refused("making a mount namespace", errno))?;
     mounts::make_private()?;
     // Where a container masks parts of /proc the kernel forbids a new one; the old one serves, too.
     mounts::mount_proc().or(Ok(()))
