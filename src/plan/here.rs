@@ -38,13 +38,15 @@ impl Host {
                 note(tools::missing(program));
             }
         }
-        let tool = choose_bootstrap(appliance.bootstrap.as_deref()).map_err(&mut note).ok();
+        let version =
+            |program: &str| tools::find(program).map(|_| tools::version(runner, program)).transpose();
+        let bootstrap = choose_bootstrap(appliance.bootstrap.as_deref(), version).map_err(&mut note).ok();
         let keyring = find_keyring(appliance.keyring.as_deref(), request.suite).map_err(&mut note).ok();
         let destination = destination(appliance, request).map_err(&mut note).ok();
         let scratch = scratch(appliance.places.scratch.as_deref()).map_err(&mut note).ok();
         Error::all(problems)?;
-        let (Some(privilege), Some(tool), Some(keyring), Some(destination), Some(scratch)) =
-            (privilege, tool, keyring, destination, scratch)
+        let (Some(privilege), Some(bootstrap), Some(keyring), Some(destination), Some(scratch)) =
+            (privilege, bootstrap, keyring, destination, scratch)
         else {
             return Err(Error::host("this host was not understood"));
         };
@@ -55,20 +57,10 @@ impl Host {
         let mirrors = archive::choose_mirrors(appliance, request.suite, &request.architecture, &sources);
         let mut access = Access::of_host(appliance.proxy.as_deref(), runner)?;
         let mirrors = mirrors.without_logins(&mut access)?;
-        if tool == "debootstrap" && access.has_login(&mirrors.main) {
+        if bootstrap.name == "debootstrap" && access.has_login(&mirrors.main) {
             return Err(no_login_for_debootstrap(&mirrors.main));
         }
-        Ok(Host {
-            bootstrap: BootstrapTool { version: tools::version(runner, tool)?, name: tool.to_owned() },
-            mirrors,
-            access,
-            privilege,
-            keyring,
-            cache,
-            scratch,
-            destination,
-            overlay,
-        })
+        Ok(Host { bootstrap, mirrors, access, privilege, keyring, cache, scratch, destination, overlay })
     }
 }
 
@@ -80,16 +72,34 @@ fn needed_tools(privilege: Option<&Privilege>) -> Vec<&'static str> {
     programs
 }
 
-fn choose_bootstrap(option: Option<&str>) -> Result<&'static str> {
-    let there = |program| tools::find(program).is_some();
-    match option {
-        None | Some("auto") if there("mmdebstrap") => Ok("mmdebstrap"),
-        None | Some("auto") if there("debootstrap") => Ok("debootstrap"),
-        None | Some("auto" | "mmdebstrap") if !there("mmdebstrap") => Err(tools::missing("mmdebstrap")),
-        Some("mmdebstrap") => Ok("mmdebstrap"),
-        Some("debootstrap") if there("debootstrap") => Ok("debootstrap"),
-        Some("debootstrap") => Err(tools::missing("debootstrap")),
-        other => Err(Error::usage(format!("`{}` is not a bootstrap tool", other.unwrap_or_default()))
+/// Chooses the bootstrap tool; `version` tells that of a program, or none for one that is not there.
+fn choose_bootstrap(
+    option: Option<&str>,
+    version: impl Fn(&str) -> Result<Option<String>>,
+) -> Result<BootstrapTool> {
+    let (mmdebstrap, debootstrap) = ("mmdebstrap", "debootstrap");
+    let find = |name: &str| -> Result<Option<BootstrapTool>> {
+        Ok(version(name)?.map(|version| BootstrapTool { name: name.to_owned(), version }))
+    };
+    let usable = |tool: &BootstrapTool| tools::is_recent_enough(&tool.version);
+    match option.unwrap_or("auto") {
+        "mmdebstrap" => match find(mmdebstrap)? {
+            Some(tool) if usable(&tool) => Ok(tool),
+            Some(old) => Err(tools::too_old(&old.version)),
+            None => Err(tools::missing(mmdebstrap)),
+        },
+        "debootstrap" => find(debootstrap)?.ok_or_else(|| tools::missing(debootstrap)),
+        "auto" => {
+            let first = find(mmdebstrap)?;
+            match first {
+                Some(tool) if usable(&tool) => Ok(tool),
+                first => find(debootstrap)?.ok_or_else(|| match first {
+                    Some(old) => tools::too_old(&old.version),
+                    None => tools::missing(mmdebstrap),
+                }),
+            }
+        }
+        other => Err(Error::usage(format!("`{other}` is not a bootstrap tool"))
             .hint("Bootstrap tools: mmdebstrap, debootstrap, auto.")),
     }
 }
@@ -97,7 +107,7 @@ fn choose_bootstrap(option: Option<&str>) -> Result<&'static str> {
 /// debootstrap takes a mirror's log-in on its command line only, where everybody can read it.
 fn no_login_for_debootstrap(mirror: &str) -> Error {
     Error::config(format!("debootstrap cannot log in at {mirror} without showing the password"))
-        .hint("Install mmdebstrap and use it, or reach the mirror through a --proxy that logs in.")
+        .hint("Use mmdebstrap 1.3 or later, or reach the mirror through a --proxy that logs in.")
 }
 
 fn find_keyring(option: Option<&Path>, suite: &Suite) -> Result<PathBuf> {
@@ -169,4 +179,38 @@ fn scratch(option: Option<&Path>) -> Result<PathBuf> {
     }
     rustix::fs::access(&path, rustix::fs::Access::WRITE_OK).context(Kind::Config, context)?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bootstrap_tool_is_the_fastest_that_can_be_used() {
+        let (new, old, debootstrap) = (Some("1.3.5"), Some("0.8.4"), Some("1.0.126"));
+        for (option, mmdebstrap, debootstrap, expected) in [
+            (None, new, debootstrap, Ok("mmdebstrap")),
+            (None, old, debootstrap, Ok("debootstrap")),
+            (Some("auto"), None, debootstrap, Ok("debootstrap")),
+            (Some("auto"), old, None, Err("mmdebstrap 0.8.4 is too old: 1.3 or later is needed")),
+            (Some("auto"), None, None, Err("mmdebstrap is not installed")),
+            (
+                Some("mmdebstrap"),
+                old,
+                debootstrap,
+                Err("mmdebstrap 0.8.4 is too old: 1.3 or later is needed"),
+            ),
+            (Some("mmdebstrap"), None, debootstrap, Err("mmdebstrap is not installed")),
+            (Some("debootstrap"), new, debootstrap, Ok("debootstrap")),
+            (Some("debootstrap"), new, None, Err("debootstrap is not installed")),
+            (Some("rpm"), new, debootstrap, Err("`rpm` is not a bootstrap tool")),
+        ] {
+            let version = |program: &str| {
+                Ok(if program == "mmdebstrap" { mmdebstrap } else { debootstrap }.map(str::to_owned))
+            };
+            let chosen = choose_bootstrap(option, version);
+            let found = chosen.as_ref().map(|tool| tool.name.as_str()).map_err(|error| error.message());
+            assert_eq!(found, expected, "{option:?} {mmdebstrap:?} {debootstrap:?}");
+        }
+    }
 }
