@@ -31,3 +31,4 @@ bench: setup build ## Measure rvmb against a plain mmdebstrap pipeline
 
 install: build ## Install the program into $(PREFIX)/bin
 	install -D -m 0755 target/release/rvmb $(DESTDIR)$(PREFIX)/bin/rvmb
+	$(if $(DESTDIR),,tools/apparmor/install $(if $(filter /usr /usr/local,$(PREFIX)),,rvmb-prefix $(PREFIX)/bin/rvmb))

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Recorder, Step, Unit};
 use crate::format::Written;
+use crate::host::access::Access;
 use crate::host::apt::{self, Apt};
 use crate::host::interrupt::OnCancel;
+use crate::host::lock;
 use crate::host::mounts::View;
 use crate::host::run::Runner;
 use crate::host::tree::{self, Root};
@@ -93,7 +95,7 @@ pub struct Workshop<'a> {
 pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Written)> {
     let Workshop { plan, secrets, scratch, layers: growing, output, runner } = shop;
     let sink = runner.sink().as_ref();
-    let site = Site::prepare(plan, runner, scratch)?;
+    let site = Site::prepare(plan, &secrets.access, runner, scratch)?;
     let tree = layers::tree(&site, growing)?;
     let raw = scratch.join("disk.raw");
     let image = output.join(&plan.output.image);
@@ -129,12 +131,15 @@ fn write_disk(site: &Site<'_>, tree: &Path, raw: &Path) -> Result<()> {
 
 /// Fetches the packages that the store does not have. Before [`build`], so that nothing stands beside
 /// the destination yet while there is no keeper to remove it.
-pub fn fetch(plan: &Plan, runner: &Runner) -> Result<()> {
-    event::step(runner.sink().as_ref(), Step::Download, || download(plan, runner))
+pub fn fetch(planned: &Planned, runner: &Runner) -> Result<()> {
+    let Planned { plan, secrets, .. } = planned;
+    event::step(runner.sink().as_ref(), Step::Download, || download(plan, &secrets.access, runner))
 }
 
-fn download(plan: &Plan, runner: &Runner) -> Result<((), Outcome)> {
+fn download(plan: &Plan, access: &Access, runner: &Runner) -> Result<((), Outcome)> {
     let store = &plan.archive.archives;
+    // apt writes under a package's final name: two at once would write into each other's files.
+    let _lock = lock::wait(runner, &store.with_extension("lock"), "fills the store of packages")?;
     let is_there = |package: &&Package| {
         std::fs::metadata(store.join(&package.file)).is_ok_and(|metadata| metadata.len() == package.size)
     };
@@ -146,7 +151,8 @@ fn download(plan: &Plan, runner: &Runner) -> Result<((), Outcome)> {
     let words = missing
         .iter()
         .map(|package| format!("{}:{}={}", package.name, package.architecture, package.version));
-    Apt::open(&plan.archive.index)
+    access
+        .open(&Apt::open(&plan.archive.index))?
         .command(runner, "apt-get")
         .args(["download", "--quiet", "-oAPT::Status-Fd=1"])
         .args(words)

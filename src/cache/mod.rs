@@ -1,8 +1,12 @@
 //! What is kept between builds: indices, .debs, and layers of trees.
 //!
 //! ```text
-//! <cache>/indices/<digest>/     apt's private state for one set of sources
+//! <cache>/indices/<sources>/    indices of one set of sources:
+//!     lock                      held while they are refreshed
+//!     refresh/                  where apt fetches what has changed
+//!     <state>/                  one state of the archive, which does not change; used when it was modified
 //! <cache>/archives/             .debs, by the names that apt gives them
+//! <cache>/archives.lock         held while some are fetched
 //! <cache>/layers/<owners>/<key>/
 //!                               a layer: the upper directory of an overlay; whole, or not there
 //! <cache>/builds/<id>/          layers that grow; gone when their build ends

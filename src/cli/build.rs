@@ -30,7 +30,7 @@ pub fn run(args: Args, ui: &Ui) -> Result<()> {
     let runner = Runner::new(Arc::new(Fanout(vec![ui.sink(), Arc::clone(&recorder) as Arc<dyn Sink>])));
     interrupt.on_cancel(runner.canceller());
     let planned = plan::make(&appliance, &runner).map_err(|error| told_apart(error, &interrupt))?;
-    build::fetch(&planned.plan, &runner).map_err(|error| told_apart(error, &interrupt))?;
+    build::fetch(&planned, &runner).map_err(|error| told_apart(error, &interrupt))?;
 
     let partial = Partial::create(&planned.plan)?;
     let log = Arc::new(LogFile::create(&partial.path().join(LOG))?);

@@ -22,6 +22,9 @@ const TAKEN_OVER: [&str; 8] = [
 /// A directory without files under `etc`. apt warns of directories that are not there.
 const NOTHING: &str = "nothing.d";
 
+/// dpkg's status file of a system without packages.
+const EMPTY_STATUS: &str = "status";
+
 /// A private configuration of apt in a directory of its own.
 #[derive(Clone, Debug)]
 pub struct Apt {
@@ -45,23 +48,69 @@ pub struct Settings<'a> {
     pub options: &'a [String],
 }
 
+impl Settings<'_> {
+    /// apt.conf(5) for a configuration in `directory`.
+    pub fn render(&self, directory: &Path) -> String {
+        let empty_status = directory.join(EMPTY_STATUS);
+        let status = self.status.unwrap_or(&empty_status);
+        let mut lines = vec![
+            setting("Dir", &format!("{}/", directory.display())),
+            setting("Dir::Etc", "etc/"),
+            setting("Dir::Etc::SourceList", "sources.list"),
+            setting("Dir::Etc::Parts", NOTHING),
+            setting("Dir::Etc::SourceParts", NOTHING),
+            setting("Dir::Etc::Preferences", "-"),
+            setting("Dir::Etc::PreferencesParts", NOTHING),
+            setting("Dir::Etc::Trusted", "-"),
+            setting("Dir::Etc::TrustedParts", NOTHING),
+            setting("Dir::State", "state/"),
+            setting("Dir::State::Lists", &format!("{}/lists/", directory.display())),
+            setting("Dir::State::Status", &status.display().to_string()),
+            setting("Dir::Cache", "cache/"),
+            setting("Dir::Cache::Archives", &format!("{}/", self.archives.display())),
+            setting("Dir::Log", "log/"),
+            setting("APT::Architecture", self.architecture),
+            format!("#clear APT::Architectures;\nAPT::Architectures {{ \"{}\"; }};", self.architecture),
+            setting("APT::Install-Recommends", "false"),
+            setting("APT::Install-Suggests", "false"),
+            setting("APT::Get::Assume-Yes", "true"),
+            setting("Acquire::Languages", "none"),
+            setting("Acquire::GzipIndexes", "false"),
+            setting("Acquire::Retries", "3"),
+            setting("Dpkg::Use-Pty", "false"),
+        ];
+        if let Some(proxy) = self.proxy {
+            lines.push(setting("Acquire::http::Proxy", proxy));
+            lines.push(setting("Acquire::https::Proxy", proxy));
+        }
+        for option in self.options {
+            if let Some((name, value)) = option.split_once('=') {
+                lines.push(setting(name, value));
+            }
+        }
+        lines.join("\n") + "\n"
+    }
+}
+
 impl Apt {
     /// Writes the configuration into `directory`.
     pub fn configure(directory: &Path, settings: &Settings<'_>) -> Result<Apt> {
-        let context = || format!("configuring apt in {}", directory.display());
+        Apt::prepare(directory, directory, settings)?;
+        Ok(Apt::open(directory))
+    }
+
+    /// Writes into `place` a configuration that holds once `place` is renamed to `directory`.
+    pub fn prepare(place: &Path, directory: &Path, settings: &Settings<'_>) -> Result<()> {
+        let context = || format!("configuring apt in {}", place.display());
         for name in ["etc/nothing.d", "state", "lists/partial", "cache/archives/partial", "log"] {
-            std::fs::create_dir_all(directory.join(name)).context(Kind::Build, context)?;
+            std::fs::create_dir_all(place.join(name)).context(Kind::Build, context)?;
         }
         std::fs::create_dir_all(settings.archives.join("partial")).context(Kind::Build, context)?;
-        let empty_status = directory.join("status");
         if settings.status.is_none() {
-            std::fs::write(&empty_status, "").context(Kind::Build, context)?;
+            std::fs::write(place.join(EMPTY_STATUS), "").context(Kind::Build, context)?;
         }
-        let status = settings.status.unwrap_or(&empty_status);
-        std::fs::write(directory.join("etc/sources.list"), settings.sources).context(Kind::Build, context)?;
-        std::fs::write(directory.join("apt.conf"), render(directory, settings, status))
-            .context(Kind::Build, context)?;
-        Ok(Apt { directory: directory.to_owned() })
+        std::fs::write(place.join("etc/sources.list"), settings.sources).context(Kind::Build, context)?;
+        std::fs::write(place.join("apt.conf"), settings.render(directory)).context(Kind::Build, context)
     }
 
     /// A configuration that [`Apt::configure`] has written.
@@ -85,47 +134,8 @@ impl Apt {
     }
 }
 
-fn render(directory: &Path, settings: &Settings<'_>, status: &Path) -> String {
-    let mut lines = vec![
-        setting("Dir", &format!("{}/", directory.display())),
-        setting("Dir::Etc", "etc/"),
-        setting("Dir::Etc::SourceList", "sources.list"),
-        setting("Dir::Etc::Parts", NOTHING),
-        setting("Dir::Etc::SourceParts", NOTHING),
-        setting("Dir::Etc::Preferences", "-"),
-        setting("Dir::Etc::PreferencesParts", NOTHING),
-        setting("Dir::Etc::Trusted", "-"),
-        setting("Dir::Etc::TrustedParts", NOTHING),
-        setting("Dir::State", "state/"),
-        setting("Dir::State::Lists", &format!("{}/lists/", directory.display())),
-        setting("Dir::State::Status", &status.display().to_string()),
-        setting("Dir::Cache", "cache/"),
-        setting("Dir::Cache::Archives", &format!("{}/", settings.archives.display())),
-        setting("Dir::Log", "log/"),
-        setting("APT::Architecture", settings.architecture),
-        format!("#clear APT::Architectures;\nAPT::Architectures {{ \"{}\"; }};", settings.architecture),
-        setting("APT::Install-Recommends", "false"),
-        setting("APT::Install-Suggests", "false"),
-        setting("APT::Get::Assume-Yes", "true"),
-        setting("Acquire::Languages", "none"),
-        setting("Acquire::GzipIndexes", "false"),
-        setting("Acquire::Retries", "3"),
-        setting("Dpkg::Use-Pty", "false"),
-    ];
-    if let Some(proxy) = settings.proxy {
-        lines.push(setting("Acquire::http::Proxy", proxy));
-        lines.push(setting("Acquire::https::Proxy", proxy));
-    }
-    for option in settings.options {
-        if let Some((name, value)) = option.split_once('=') {
-            lines.push(setting(name, value));
-        }
-    }
-    lines.join("\n") + "\n"
-}
-
 /// One setting in apt.conf(5)'s format. The format has no escape for a quotation mark, so it is dropped.
-fn setting(name: &str, value: &str) -> String {
+pub(super) fn setting(name: &str, value: &str) -> String {
     format!("{name} \"{}\";", value.replace(['"', '\n'], ""))
 }
 

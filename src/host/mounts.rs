@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
+use super::namespaces;
 use super::run::BeforeExec;
 use crate::error::{Context, Error, Kind, Result};
 
@@ -17,7 +18,7 @@ const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
 /// Makes every mount of this namespace private, so that nothing travels back to the host.
 pub fn make_private() -> Result<()> {
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-        .context(Kind::Host, || "making the mount namespace private".into())
+        .map_err(|errno| namespaces::refused("making the mount namespace private", errno))
 }
 
 /// Replaces /proc by one of this PID namespace.

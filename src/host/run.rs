@@ -86,6 +86,11 @@ impl Runner {
         })
     }
 
+    /// Whether the user wants to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).cancelled
+    }
+
     /// Where programs' words and the caller's own events go.
     pub fn sink(&self) -> &Arc<dyn Sink> {
         &self.sink

@@ -25,6 +25,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ("gpgv", "gpgv"),
 ];
 
+/// The oldest mmdebstrap that can be used: its changelog names 1.2.0 for the hooks and patterns, and 1.3.0
+/// for the `--skip` that rvmb needs. Ubuntu 22.04 has 0.8.4, Debian 11 0.7.5.
+pub const OLDEST_MMDEBSTRAP: (u32, u32) = (1, 3);
+
 /// Looks for a program in the fixed search path.
 pub fn find(program: &str) -> Option<PathBuf> {
     SEARCH_PATH.split(':').map(|directory| Path::new(directory).join(program)).find(|path| path.is_file())
@@ -37,6 +41,22 @@ pub fn missing(program: &str) -> Error {
     match PACKAGES.iter().find(|(known, _)| *known == name) {
         Some((_, package)) => error.hint(format!("Install it with `sudo apt-get install {package}`.")),
         None => error,
+    }
+}
+
+/// The error for an mmdebstrap of this version, which is too old.
+pub fn too_old(version: &str) -> Error {
+    let (major, minor) = OLDEST_MMDEBSTRAP;
+    Error::host(format!("mmdebstrap {version} is too old: {major}.{minor} or later is needed"))
+        .hint("Use debootstrap instead: `sudo apt-get install debootstrap` and --bootstrap auto.")
+}
+
+/// Whether an mmdebstrap of this version can be used; one that cannot be read is given the chance.
+pub fn is_recent_enough(version: &str) -> bool {
+    let mut numbers = version.split(['.', '-', '+', '~']).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= OLDEST_MMDEBSTRAP,
+        _ => true,
     }
 }
 
@@ -67,6 +87,21 @@ mod tests {
         assert_eq!(first_version("mmdebstrap 1.3.5\n"), "1.3.5");
         assert_eq!(first_version("debootstrap 1.0.128+nmu2"), "1.0.128+nmu2");
         assert_eq!(first_version(""), "unknown");
+    }
+
+    #[test]
+    fn an_old_mmdebstrap_is_known() {
+        for (version, expected) in [
+            ("0.7.5", false),
+            ("0.8.4", false),
+            ("1.2.5", false),
+            ("1.3.0", true),
+            ("1.10", true),
+            ("2.0~rc1", true),
+            ("unknown", true),
+        ] {
+            assert_eq!(is_recent_enough(version), expected, "{version}");
+        }
     }
 
     #[test]

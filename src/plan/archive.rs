@@ -1,18 +1,25 @@
 //! Where packages come from: choosing mirrors, and fetching the indices that the plan rests on.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
 use super::Source;
 use crate::appliance::Appliance;
 use crate::error::{Context, Error, Kind, Result};
+use crate::host::access::Access;
 use crate::host::apt::{self, Apt, HostSource, Settings};
 use crate::host::run::Runner;
+use crate::host::{lock, tree};
 use crate::suite::{Suite, Tier};
 
 /// What stands for a security mirror where the security pocket is to be left out.
 pub(super) const NO_SECURITY: &str = "none";
+
+/// apt's own lock among its lists: one file with two names would lock both places at once.
+const APT_LOCK: &str = "lock";
 
 /// Which mirrors are used, and who decided so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +29,15 @@ pub(super) struct Mirrors {
     pub security: Option<String>,
     /// `option`, `host` or `suite`.
     pub origin: &'static str,
+}
+
+impl Mirrors {
+    /// The same without log-ins, which go to `access`.
+    pub(super) fn without_logins(self, access: &mut Access) -> Result<Mirrors> {
+        let main = access.take_login(&self.main)?;
+        let security = self.security.map(|address| access.take_login(&address)).transpose()?;
+        Ok(Mirrors { main, security, ..self })
+    }
 }
 
 /// Chooses mirrors: the user's, then those of the host's own apt sources, then the suite file's. A
@@ -100,7 +116,7 @@ pub(super) fn sources(suite: &Suite, mirrors: &Mirrors) -> Vec<Source> {
 
 /// What an index is made of.
 pub(super) struct IndexRequest<'a> {
-    /// Directory that holds one index per set of sources.
+    /// Directory that holds the indices of all sets of sources.
     pub directory: &'a Path,
     /// Where .debs are kept.
     pub archives: &'a Path,
@@ -108,8 +124,8 @@ pub(super) struct IndexRequest<'a> {
     pub components: &'a [String],
     pub keyring: &'a Path,
     pub architecture: &'a str,
-    pub proxy: Option<&'a str>,
-    pub options: &'a [String],
+    /// How the mirrors are reached; their addresses are without log-ins.
+    pub access: &'a Access,
     /// Whether indices may be out of date, as those of an ended release are.
     pub may_be_expired: bool,
 }
@@ -123,46 +139,49 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Fetches what has changed and checks every signature.
+    /// Fetches what has changed, checks every signature, and keeps the state of the archive.
+    ///
+    /// ```text
+    /// <directory>/<sources>/lock       held while the archive is read
+    /// <directory>/<sources>/refresh/   where apt-get update fetches what has changed
+    /// <directory>/<sources>/<state>/   the indices of one state of the archive, by the digest of its
+    ///                                  InRelease files; never changes, but for caches that are added
+    /// ```
+    ///
+    /// So a build goes on with the state that its plan rests on, whatever others fetch meanwhile.
     pub(super) fn refresh(runner: &Runner, request: &IndexRequest<'_>) -> Result<Index> {
         let list = sources_list(request)?;
-        let name = hex(Sha256::digest(format!("{list}{}", request.architecture)).as_slice());
-        let directory = request.directory.join(&name[..32]);
         let settings = Settings {
             sources: &list,
             architecture: request.architecture,
             archives: request.archives,
             status: None,
-            proxy: request.proxy,
-            options: request.options,
+            proxy: None,
+            options: &[],
         };
-        let apt = Apt::configure(&directory, &settings)?;
-        let mut tail = Vec::new();
-        apt.command(runner, "apt-get")
-            .args(["update", "--quiet", "-oAPT::Update::Error-Mode=any"])
-            .stream(|line| {
-                if line.starts_with(['E', 'W']) {
-                    tail.push(line.to_owned());
-                }
-            })
-            .map_err(|error| {
-                apt::explain(error).within(format!("reading the archive at {}", addresses(request.sources)))
-            })?;
+        // The paths are part of the name: apt's caches hold for one path only.
+        let whole = format!("{list}{}", settings.render(request.directory));
+        let place = request.directory.join(short_digest(whole));
+        std::fs::create_dir_all(&place).context(Kind::Host, || format!("creating {}", place.display()))?;
+        let _lock = lock::wait(runner, &place.join("lock"), "reads the same archive")?;
+
+        let fetching = Apt::configure(&place.join("refresh"), &settings)?;
+        update(runner, &fetching, request)?;
         let mut sources = request.sources.to_vec();
         for source in &mut sources {
-            let path = apt.lists().join(format!("{}_InRelease", list_name(&source.uri, &source.suite)));
-            let content =
-                std::fs::read(&path).context(Kind::Build, || format!("reading {}", path.display()))?;
+            let content = std::fs::read(release_file(&fetching, source))
+                .context(Kind::Build, || format!("reading the InRelease of {}", source.suite))?;
             source.digest = hex(Sha256::digest(content).as_slice());
         }
-        Ok(Index { directory, apt, sources })
+        let directory = keep(&place, &fetching, &settings, &sources)?;
+        Ok(Index { apt: Apt::open(&directory), directory, sources })
     }
 
     /// The newest `Date:` of the indices, in seconds since 1970.
     pub(super) fn date(&self) -> Result<i64> {
         let mut newest = 0;
         for source in &self.sources {
-            let path = self.apt.lists().join(format!("{}_InRelease", list_name(&source.uri, &source.suite)));
+            let path = release_file(&self.apt, source);
             let text = std::fs::read_to_string(&path)
                 .context(Kind::Build, || format!("reading {}", path.display()))?;
             newest = newest.max(release_date(&text).unwrap_or(0));
@@ -184,6 +203,65 @@ impl Index {
         files.sort();
         Ok(files)
     }
+}
+
+/// Runs `apt-get update`. The caches are left to the first who resolves: they hold for the paths of the
+/// kept state only, and take longer than all the rest.
+fn update(runner: &Runner, apt: &Apt, request: &IndexRequest<'_>) -> Result<()> {
+    request
+        .access
+        .open(apt)?
+        .command(runner, "apt-get")
+        .args(["update", "--quiet", "-oAPT::Update::Error-Mode=any", "-opkgCacheFile::Generate=false"])
+        .stream(|_| {})
+        .map_err(|error| {
+            apt::explain(error).within(format!("reading the archive at {}", addresses(request.sources)))
+        })
+}
+
+/// The state of the archive that was just fetched, in a directory that is there whole or not at all.
+fn keep(place: &Path, fetched: &Apt, settings: &Settings<'_>, sources: &[Source]) -> Result<PathBuf> {
+    let digests: Vec<&str> = sources.iter().map(|source| source.digest.as_str()).collect();
+    let state = place.join(short_digest(digests.join(" ")));
+    let context = || format!("keeping the indices in {}", state.display());
+    if !state.is_dir() {
+        let growing = state.with_extension("partial");
+        // Under the lock nobody else makes it: what is there was left by one that was killed.
+        tree::remove(&growing)?;
+        Apt::prepare(&growing, &state, settings)?;
+        link_lists(&fetched.lists(), &growing.join("lists")).context(Kind::Build, context)?;
+        std::fs::rename(&growing, &state).context(Kind::Build, context)?;
+    }
+    // Marks it as used now, for the cleaning of the cache.
+    let directory = File::open(&state).context(Kind::Build, context)?;
+    directory.set_modified(SystemTime::now()).context(Kind::Build, context)?;
+    Ok(state)
+}
+
+/// Gives the lists of one directory a second name in another. apt replaces its lists and never writes
+/// into them; those of a mirror on this host are links to files of the mirror's, and copied.
+fn link_lists(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_name() == APT_LOCK {
+            continue;
+        }
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        let linked = kind.is_file() && std::fs::hard_link(&source, &target).is_ok();
+        if !linked && !kind.is_dir() {
+            std::fs::copy(&source, &target)?;
+        }
+    }
+    Ok(())
+}
+
+fn release_file(apt: &Apt, source: &Source) -> PathBuf {
+    apt.lists().join(format!("{}_InRelease", list_name(&source.uri, &source.suite)))
+}
+
+fn short_digest(text: String) -> String {
+    hex(&Sha256::digest(text)[..16])
 }
 
 /// `Date:` of a Release file (RFC 2822), in seconds since 1970.
@@ -225,7 +303,8 @@ fn sources_list(request: &IndexRequest<'_>) -> Result<String> {
 
 /// The stem of the names that apt gives to the lists of a suite: `URItoFileName` of apt-pkg/strutl.cc.
 pub(super) fn list_name(uri: &str, suite: &str) -> String {
-    let address = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    // `file:/path` and `file:///path` are the same.
+    let address = uri.split_once("://").or_else(|| uri.split_once(':')).map_or(uri, |(_, rest)| rest);
     let address = match address.split_once('/') {
         Some((host, path)) => format!("{}/{path}", host.rsplit('@').next().unwrap_or(host)),
         None => address.to_owned(),
@@ -300,6 +379,84 @@ mod tests {
             list_name("http://u:p@127.0.0.1:80/a_b/", "x/updates"),
             "127.0.0.1:80_a%5fb_dists_x_updates"
         );
+        for uri in ["file:/srv/debian", "file:///srv/debian", "copy:/srv/debian/"] {
+            assert_eq!(list_name(uri, "trixie"), "_srv_debian_dists_trixie", "{uri}");
+        }
+    }
+
+    fn settings() -> Settings<'static> {
+        Settings {
+            sources: "deb http://m.example/debian trixie main\n",
+            architecture: "amd64",
+            archives: Path::new("/dev/null"),
+            status: None,
+            proxy: None,
+            options: &[],
+        }
+    }
+
+    fn with_digest(digest: &str) -> Vec<Source> {
+        let (uri, suite) = ("http://m.example/debian".to_owned(), "trixie".to_owned());
+        vec![Source { uri, suite, digest: digest.to_owned(), security: false }]
+    }
+
+    #[test]
+    fn a_kept_state_outlives_what_is_fetched_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path();
+        let archives = place.join("archives");
+        let settings = Settings { archives: &archives, ..settings() };
+        let fetched = Apt::configure(&place.join("refresh"), &settings).unwrap();
+        let list = fetched.lists().join("m.example_Packages");
+        std::fs::write(fetched.lists().join(APT_LOCK), "").unwrap();
+        std::fs::write(&list, "old").unwrap();
+        let old = keep(place, &fetched, &settings, &with_digest("1")).unwrap();
+
+        // As apt does: a new file takes the name of the old one.
+        std::fs::write(fetched.lists().join("partial/new"), "new").unwrap();
+        std::fs::rename(fetched.lists().join("partial/new"), &list).unwrap();
+        let new = keep(place, &fetched, &settings, &with_digest("2")).unwrap();
+        let read = |state: &Path| std::fs::read_to_string(state.join("lists/m.example_Packages")).unwrap();
+        assert_eq!((read(&old).as_str(), read(&new).as_str()), ("old", "new"));
+        assert!(!old.join("lists").join(APT_LOCK).exists());
+        let configuration = std::fs::read_to_string(Apt::open(&old).configuration()).unwrap();
+        assert!(configuration.contains(&format!("Dir::State::Lists \"{}/lists/\"", old.display())));
+    }
+
+    #[test]
+    fn a_kept_state_is_marked_as_used_and_never_half_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path();
+        let archives = place.join("archives");
+        let settings = Settings { archives: &archives, ..settings() };
+        let fetched = Apt::configure(&place.join("refresh"), &settings).unwrap();
+        let state = keep(place, &fetched, &settings, &with_digest("1")).unwrap();
+        std::fs::write(state.join("resolved-x.json"), "[]").unwrap();
+        File::open(&state).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        // What a killed rvmb left of the next state.
+        let left = place.join(short_digest("2".to_owned())).with_extension("partial");
+        std::fs::create_dir_all(left.join("lists/half")).unwrap();
+
+        assert_eq!(keep(place, &fetched, &settings, &with_digest("1")).unwrap(), state);
+        assert!(state.join("resolved-x.json").is_file());
+        assert!(std::fs::metadata(&state).unwrap().modified().unwrap() > SystemTime::UNIX_EPOCH);
+        let next = keep(place, &fetched, &settings, &with_digest("2")).unwrap();
+        assert!(!next.join("lists/half").exists() && !left.exists());
+    }
+
+    #[test]
+    fn the_lists_of_a_mirror_on_this_host_are_copied() {
+        let directory = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| directory.path().join(name));
+        for place in [&from, &to] {
+            std::fs::create_dir(place).unwrap();
+        }
+        let mirror = directory.path().join("Packages");
+        std::fs::write(&mirror, "old").unwrap();
+        std::os::unix::fs::symlink(&mirror, from.join("list")).unwrap();
+        link_lists(&from, &to).unwrap();
+        std::fs::write(&mirror, "new").unwrap();
+        assert_eq!(std::fs::read_to_string(to.join("list")).unwrap(), "old");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::archive::NO_SECURITY;
 use crate::error::{Context, Error, Kind, Result};
+use crate::host::access::without_login;
 use crate::near;
 
 /// The locales of glibc, `NAME CHARSET`, as its localedata/SUPPORTED lists them.
@@ -228,7 +229,7 @@ pub(super) fn mirror(option: &str, address: &str) -> Result<()> {
         return Ok(());
     }
     let or_none = if may_be_left_out { ", or none to leave its packages out" } else { "" };
-    Err(Error::config(format!("`{address}` is not the address of a mirror"))
+    Err(Error::config(format!("`{}` is not the address of a mirror", without_login(address)))
         .hint(format!("Write {option} as http://host/path, https://host/path or file:/path{or_none}.")))
 }
 

@@ -9,6 +9,7 @@ use super::{BootstrapTool, Privilege};
 use crate::appliance::Appliance;
 use crate::cache::Cache;
 use crate::error::{Context, Error, Kind, Result};
+use crate::host::access::Access;
 use crate::host::run::Runner;
 use crate::host::{apt, identity, tools};
 use crate::manifest::MANIFEST;
@@ -23,7 +24,8 @@ pub(super) struct Host {
     pub cache: Cache,
     pub scratch: PathBuf,
     pub destination: PathBuf,
-    pub apt_options: Vec<String>,
+    /// How the mirrors are reached, with log-ins.
+    pub access: Access,
     pub mirrors: Mirrors,
     pub overlay: bool,
 }
@@ -38,36 +40,34 @@ impl Host {
                 note(tools::missing(program));
             }
         }
-        let tool = choose_bootstrap(appliance.bootstrap.as_deref()).map_err(&mut note).ok();
+        let version =
+            |program: &str| tools::find(program).map(|_| tools::version(runner, program)).transpose();
+        let bootstrap = choose_bootstrap(appliance.bootstrap.as_deref(), version).map_err(&mut note).ok();
         let keyring = find_keyring(appliance.keyring.as_deref(), request.suite).map_err(&mut note).ok();
         let destination = destination(appliance, request).map_err(&mut note).ok();
         let scratch = scratch(appliance.places.scratch.as_deref()).map_err(&mut note).ok();
         Error::all(problems)?;
-        let (Some(privilege), Some(tool), Some(keyring), Some(destination), Some(scratch)) =
-            (privilege, tool, keyring, destination, scratch)
+        let (Some(privilege), Some(bootstrap), Some(keyring), Some(destination), Some(scratch)) =
+            (privilege, bootstrap, keyring, destination, scratch)
         else {
             return Err(Error::host("this host was not understood"));
         };
 
         let cache = Cache::open(appliance.places.cache.as_deref(), appliance.places.no_cache, &scratch)?;
         // Each of these waits for a program, and none for the answer of another.
-        let (overlay, sources, version, apt_options) = std::thread::scope(|scope| {
+        let (sources, access, overlay) = std::thread::scope(|scope| {
             let sources = scope.spawn(|| apt::host_sources(runner));
-            let version = scope.spawn(|| tools::version(runner, tool));
+            let access = scope.spawn(|| Access::of_host(appliance.proxy.as_deref(), runner));
             let overlay = front::probe(runner, &privilege, cache.directory().to_owned());
-            (overlay, answer(sources), answer(version), apt::host_options(runner))
+            (answer(sources), answer(access), overlay)
         });
-        Ok(Host {
-            bootstrap: BootstrapTool { version: version?, name: tool.to_owned() },
-            mirrors: archive::choose_mirrors(appliance, request.suite, &request.architecture, &sources?),
-            apt_options: apt_options?,
-            privilege,
-            keyring,
-            cache,
-            scratch,
-            destination,
-            overlay: overlay?,
-        })
+        let (sources, mut access, overlay) = (sources?, access?, overlay?);
+        let mirrors = archive::choose_mirrors(appliance, request.suite, &request.architecture, &sources);
+        let mirrors = mirrors.without_logins(&mut access)?;
+        if bootstrap.name == "debootstrap" && access.has_login(&mirrors.main) {
+            return Err(no_login_for_debootstrap(&mirrors.main));
+        }
+        Ok(Host { bootstrap, mirrors, access, privilege, keyring, cache, scratch, destination, overlay })
     }
 }
 
@@ -83,18 +83,42 @@ fn needed_tools(privilege: Option<&Privilege>) -> Vec<&'static str> {
     programs
 }
 
-fn choose_bootstrap(option: Option<&str>) -> Result<&'static str> {
-    let there = |program| tools::find(program).is_some();
-    match option {
-        None | Some("auto") if there("mmdebstrap") => Ok("mmdebstrap"),
-        None | Some("auto") if there("debootstrap") => Ok("debootstrap"),
-        None | Some("auto" | "mmdebstrap") if !there("mmdebstrap") => Err(tools::missing("mmdebstrap")),
-        Some("mmdebstrap") => Ok("mmdebstrap"),
-        Some("debootstrap") if there("debootstrap") => Ok("debootstrap"),
-        Some("debootstrap") => Err(tools::missing("debootstrap")),
-        other => Err(Error::usage(format!("`{}` is not a bootstrap tool", other.unwrap_or_default()))
+/// Chooses the bootstrap tool; `version` tells that of a program, or none for one that is not there.
+fn choose_bootstrap(
+    option: Option<&str>,
+    version: impl Fn(&str) -> Result<Option<String>>,
+) -> Result<BootstrapTool> {
+    let (mmdebstrap, debootstrap) = ("mmdebstrap", "debootstrap");
+    let find = |name: &str| -> Result<Option<BootstrapTool>> {
+        Ok(version(name)?.map(|version| BootstrapTool { name: name.to_owned(), version }))
+    };
+    let usable = |tool: &BootstrapTool| tools::is_recent_enough(&tool.version);
+    match option.unwrap_or("auto") {
+        "mmdebstrap" => match find(mmdebstrap)? {
+            Some(tool) if usable(&tool) => Ok(tool),
+            Some(old) => Err(tools::too_old(&old.version)),
+            None => Err(tools::missing(mmdebstrap)),
+        },
+        "debootstrap" => find(debootstrap)?.ok_or_else(|| tools::missing(debootstrap)),
+        "auto" => {
+            let first = find(mmdebstrap)?;
+            match first {
+                Some(tool) if usable(&tool) => Ok(tool),
+                first => find(debootstrap)?.ok_or_else(|| match first {
+                    Some(old) => tools::too_old(&old.version),
+                    None => tools::missing(mmdebstrap),
+                }),
+            }
+        }
+        other => Err(Error::usage(format!("`{other}` is not a bootstrap tool"))
             .hint("Bootstrap tools: mmdebstrap, debootstrap, auto.")),
     }
+}
+
+/// debootstrap takes a mirror's log-in on its command line only, where everybody can read it.
+fn no_login_for_debootstrap(mirror: &str) -> Error {
+    Error::config(format!("debootstrap cannot log in at {mirror} without showing the password"))
+        .hint("Use mmdebstrap 1.3 or later, or reach the mirror through a --proxy that logs in.")
 }
 
 fn find_keyring(option: Option<&Path>, suite: &Suite) -> Result<PathBuf> {

@@ -18,6 +18,7 @@ use crate::appliance::Appliance;
 use crate::cache::Cache;
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Step};
+use crate::host::access::{Access, without_login};
 use crate::host::run::Runner;
 use crate::suite::{LocaleStyle, Registry, Suite, Tier};
 use crate::units::{MIB, Size};
@@ -49,9 +50,8 @@ pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
     let sink = runner.sink().as_ref();
     warn_about_age(request.suite, sink);
 
-    let index = event::step(sink, Step::Index, || {
-        Ok((fetch_index(appliance, &request, &host, runner)?, Outcome::Done))
-    })?;
+    let index =
+        event::step(sink, Step::Index, || Ok((fetch_index(&request, &host, runner)?, Outcome::Done)))?;
     let resolved = event::step(sink, Step::Resolve, || {
         let (packages, kept) = resolve::resolve(runner, &index, &request.packages())?;
         Ok((packages, if kept { Outcome::Cached } else { Outcome::Done }))
@@ -67,7 +67,7 @@ fn warn_about_age(suite: &Suite, sink: &dyn event::Sink) {
     }
 }
 
-fn fetch_index(appliance: &Appliance, request: &Request<'_>, host: &Host, runner: &Runner) -> Result<Index> {
+fn fetch_index(request: &Request<'_>, host: &Host, runner: &Runner) -> Result<Index> {
     Index::refresh(
         runner,
         &IndexRequest {
@@ -77,8 +77,7 @@ fn fetch_index(appliance: &Appliance, request: &Request<'_>, host: &Host, runner
             components: &request.components,
             keyring: &host.keyring,
             architecture: &request.architecture,
-            proxy: appliance.proxy.as_deref(),
-            options: &host.apt_options,
+            access: &host.access,
             may_be_expired: request.suite.tier == Tier::Ended,
         },
     )
@@ -108,7 +107,7 @@ fn assemble(
     };
     let id = identity(appliance, &request, &index, &layers, &target, epoch)?;
     let disk = request::disk(appliance.sizes, request.suite, &request.architecture, id)?;
-    let secrets = secrets(appliance, &request, id)?;
+    let secrets = secrets(appliance, &request, host.access.clone(), id)?;
     let packages = Packages {
         base: request.base,
         system: request.system,
@@ -133,9 +132,9 @@ fn assemble(
             sources: index.sources,
             components: request.components,
             keyring: host.keyring,
-            proxy: appliance.proxy.clone(),
+            proxy: host.access.proxy_for(&host.mirrors.main).map(without_login),
             mirror_origin: host.mirrors.origin.to_owned(),
-            apt_options: host.apt_options,
+            apt_options: host.access.public_settings(),
             index: index.directory,
             archives: host.cache.archives(),
         },
@@ -255,7 +254,7 @@ fn layers(
     })
 }
 
-fn secrets(appliance: &Appliance, request: &Request<'_>, id: Uuid) -> Result<Secrets> {
+fn secrets(appliance: &Appliance, request: &Request<'_>, access: Access, id: Uuid) -> Result<Secrets> {
     let users = &appliance.users;
     let name = &request.guest.user.name;
     let method = request.suite.users.hash;
@@ -268,7 +267,7 @@ fn secrets(appliance: &Appliance, request: &Request<'_>, id: Uuid) -> Result<Sec
         .as_deref()
         .map(|password| passwords::hash(password, "root", id, method))
         .transpose()?;
-    Ok(Secrets { user_hash, root_hash })
+    Ok(Secrets { user_hash, root_hash, access })
 }
 
 /// Refuses a root file system that cannot hold what will be installed.

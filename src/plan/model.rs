@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::host::access::Access;
 use crate::suite::Suite;
 use crate::units::Size;
 
@@ -64,11 +65,11 @@ pub struct Archive {
     pub components: Vec<String>,
     /// Keyring on the host that must have signed them.
     pub keyring: PathBuf,
-    /// Proxy for the build, never for the guest.
+    /// Proxy by which the main mirror is reached, without a log-in; for the build, never for the guest.
     pub proxy: Option<String>,
     /// Who decided on the mirror: `option`, `host` (its apt sources) or `suite`.
     pub mirror_origin: String,
-    /// Settings of the host's apt that hold for the build, `Acquire::…=value`.
+    /// Settings of the host's apt that hold for the build, but for proxies, `Acquire::…=value`.
     pub apt_options: Vec<String>,
     /// Directory of the checked indices on this host.
     pub index: PathBuf,
@@ -79,7 +80,7 @@ pub struct Archive {
 /// One suite at a mirror.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
-    /// Base address of the mirror.
+    /// Base address of the mirror, without a log-in.
     pub uri: String,
     /// Suite there, such as `trixie-updates`.
     pub suite: String,
@@ -361,6 +362,8 @@ pub struct Secrets {
     pub user_hash: Option<String>,
     /// crypt(5) hash of root's password.
     pub root_hash: Option<String>,
+    /// How the mirrors are reached, with log-ins for them and for proxies.
+    pub access: Access,
 }
 
 impl std::fmt::Debug for Secrets {

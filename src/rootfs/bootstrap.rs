@@ -135,11 +135,14 @@ fn with_debootstrap(site: &Site<'_>, root: &Path) -> Result<()> {
     if plan.packages.variant.as_deref() != Some("important") {
         command = command.arg("--variant=minbase");
     }
-    if let Some(proxy) = &plan.archive.proxy {
+    // With its log-in, which must not stand in argv.
+    if let Some(proxy) = site.access.proxy_for(&main.uri) {
         command = command.env("http_proxy", proxy).env("https_proxy", proxy);
     }
     let script = Path::new("/usr/share/debootstrap/scripts");
-    command = command.arg(&plan.suite.codename).arg(root).arg(&main.uri);
+    // debootstrap does not know `copy:`, which only says how apt reads a directory.
+    let mirror = main.uri.replacen("copy:", "file:", 1);
+    command = command.arg(&plan.suite.codename).arg(root).arg(mirror);
     if !script.join(&plan.suite.codename).exists() {
         command = command.arg(script.join(&plan.suite.bootstrap.script));
     }

@@ -22,6 +22,7 @@ mod users;
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
+use crate::host::access::Access;
 use crate::host::mounts::{View, make_devices};
 use crate::host::run::{Command, Runner};
 use crate::host::tree::Root;
@@ -33,6 +34,8 @@ pub struct Site<'a> {
     pub plan: &'a Plan,
     /// Starts programs; all of them know the plan's epoch.
     pub runner: Runner,
+    /// How the mirrors are reached, with log-ins.
+    pub access: &'a Access,
     /// Scratch directory of this build.
     pub scratch: PathBuf,
     devices: PathBuf,
@@ -40,11 +43,11 @@ pub struct Site<'a> {
 
 impl<'a> Site<'a> {
     /// Prepares a site in `scratch`.
-    pub fn prepare(plan: &'a Plan, runner: &Runner, scratch: &Path) -> Result<Site<'a>> {
+    pub fn prepare(plan: &'a Plan, access: &'a Access, runner: &Runner, scratch: &Path) -> Result<Site<'a>> {
         let devices = scratch.join("dev");
         make_devices(&devices)?;
         let runner = runner.clone().with_env("SOURCE_DATE_EPOCH", plan.epoch.to_string());
-        Ok(Site { plan, runner, scratch: scratch.to_owned(), devices })
+        Ok(Site { plan, runner, access, scratch: scratch.to_owned(), devices })
     }
 
     /// A tree as its own programs see it: /proc, /dev, empty /run and /tmp.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Answer, Message, Order, Task, receive, send};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::Sink;
+use crate::host::namespaces;
 use crate::host::run::Runner;
 use crate::host::tools;
 use crate::plan::Privilege;
@@ -129,12 +130,8 @@ fn map_ids(runner: &Runner, pid: u32, subuid: u32, subgid: u32, count: u32) -> R
 fn no_user_namespace(keeper: &mut Child) -> Error {
     // Its status tells nothing that the missing message does not.
     drop(keeper.wait());
-    Error::host("this host's kernel does not let ordinary users make a user namespace")
-        .hint(
-            "Allow it with `sudo sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000`.",
-        )
-        .hint("On Ubuntu 23.10 and later also `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`.")
-        .hint("Or run rvmb as root.")
+    let refused = "this host's kernel does not let ordinary users make a user namespace";
+    namespaces::with_cures(Error::host(refused))
 }
 
 /// Asks a worker what this host can do for a build that keeps its files in `directory`.

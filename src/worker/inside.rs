@@ -11,6 +11,7 @@ use crate::build;
 use crate::error::{Context, Kind, Result};
 use crate::event::{Event, Sink};
 use crate::host::mounts::{self, Overlay};
+use crate::host::namespaces;
 use crate::host::run::Runner;
 use crate::host::{seccomp, tree};
 
@@ -49,7 +50,7 @@ fn work(task: Task, pipe: &Arc<Pipe>) -> Result<Answer> {
 fn enter_mount_namespace() -> Result<()> {
     // SAFETY: only the mount namespace is unshared; the file descriptor table stays as it is.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
-        .context(Kind::Host, || "making a mount namespace".into())?;
+        .map_err(|errno| namespaces::refused("making a mount namespace", errno))?;
     mounts::make_private()?;
     // Where a container masks parts of /proc the kernel forbids a new one; the old one serves, too.
     mounts::mount_proc().or(Ok(()))
@@ -57,7 +58,11 @@ fn enter_mount_namespace() -> Result<()> {
 
 /// Tries an overlay where the layers would be.
 fn can_overlay(directory: &Path) -> Result<bool> {
-    let place = directory.join(format!("probe-{}", std::process::id()));
+    // Not named after the process: every worker is number 1 of its namespace.
+    let context = || format!("making a directory in {}", directory.display());
+    let place =
+        tempfile::Builder::new().prefix("probe-").tempdir_in(directory).context(Kind::Host, context)?;
+    let place = place.keep();
     let [lower, upper, work, target] = ["lower", "upper", "work", "target"].map(|name| place.join(name));
     std::fs::create_dir_all(&lower).context(Kind::Host, || format!("creating {}", lower.display()))?;
     let overlaid = Overlay::mount(&[&lower], &upper, &work, &target).and_then(Overlay::close).is_ok();

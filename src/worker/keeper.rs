@@ -14,6 +14,7 @@ use rustix::thread::UnshareFlags;
 use super::{Message, Order, receive, send};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::Silent;
+use crate::host::namespaces;
 use crate::host::run::Runner;
 use crate::host::tree;
 
@@ -101,5 +102,5 @@ fn unbuffered_stdin() -> Result<OwnedFd> {
 #[expect(unsafe_code, reason = "rustix marks unshare as unsafe, because of the file descriptor table")]
 fn unshare(flags: UnshareFlags, what: &str) -> Result<()> {
     // SAFETY: the file descriptor table is not among the flags.
-    unsafe { rustix::thread::unshare_unsafe(flags) }.context(Kind::Host, || what.to_owned())
+    unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(|errno| namespaces::refused(what, errno))
 }

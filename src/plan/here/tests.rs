@@ -103,7 +103,7 @@ fn the_current_directory_is_never_replaced() {
 
 #[test]
 fn only_bootstrap_tools_bootstrap() {
-    let error = choose_bootstrap(Some("cdebootstrap")).unwrap_err();
+    let error = choose_bootstrap(Some("cdebootstrap"), |_| Ok(None)).unwrap_err();
     assert!(error.kind() == Kind::Usage && error.hints()[0].contains("mmdebstrap"), "{error:?}");
 }
 
@@ -112,4 +112,28 @@ fn a_namespace_needs_the_tools_that_map_its_ids() {
     let user = Privilege::UserNamespace { subuid: 100_000, subgid: 100_000, count: 65536 };
     assert!(needed_tools(Some(&user)).contains(&"newuidmap"));
     assert!(!needed_tools(Some(&Privilege::Root)).contains(&"newuidmap"));
+}
+
+#[test]
+fn the_bootstrap_tool_is_the_fastest_that_can_be_used() {
+    let (new, old, debootstrap) = (Some("1.3.5"), Some("0.8.4"), Some("1.0.126"));
+    for (option, mmdebstrap, debootstrap, expected) in [
+        (None, new, debootstrap, Ok("mmdebstrap")),
+        (None, old, debootstrap, Ok("debootstrap")),
+        (Some("auto"), None, debootstrap, Ok("debootstrap")),
+        (Some("auto"), old, None, Err("mmdebstrap 0.8.4 is too old: 1.3 or later is needed")),
+        (Some("auto"), None, None, Err("mmdebstrap is not installed")),
+        (Some("mmdebstrap"), old, debootstrap, Err("mmdebstrap 0.8.4 is too old: 1.3 or later is needed")),
+        (Some("mmdebstrap"), None, debootstrap, Err("mmdebstrap is not installed")),
+        (Some("debootstrap"), new, debootstrap, Ok("debootstrap")),
+        (Some("debootstrap"), new, None, Err("debootstrap is not installed")),
+        (Some("rpm"), new, debootstrap, Err("`rpm` is not a bootstrap tool")),
+    ] {
+        let version = |program: &str| {
+            Ok(if program == "mmdebstrap" { mmdebstrap } else { debootstrap }.map(str::to_owned))
+        };
+        let chosen = choose_bootstrap(option, version);
+        let found = chosen.as_ref().map(|tool| tool.name.as_str()).map_err(|error| error.message());
+        assert_eq!(found, expected, "{option:?} {mmdebstrap:?} {debootstrap:?}");
+    }
 }

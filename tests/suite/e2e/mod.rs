@@ -6,6 +6,7 @@ mod inputs;
 mod kill;
 mod lost;
 mod patch_day;
+mod together;
 mod ubuntu;
 
 /// A machine with something of everything that a user asks for.
