@@ -1,6 +1,7 @@
 //! This host: running programs, namespaces, trees of files, tools and their versions.
 
 pub mod apt;
+pub mod claim;
 pub mod identity;
 pub mod interrupt;
 pub mod mounts;

@@ -1,8 +1,8 @@
 //! Trees of files: removing them, and looking into them without ever leaving them.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
@@ -204,19 +204,6 @@ impl Root {
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         rustix::fs::openat2(&self.directory, name, flags, mode, inside).map(File::from)
     }
-}
-
-/// Writes a file that only its owner can read, replacing what is there.
-pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
-    let context = || format!("writing {}", path.display());
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .context(Kind::Build, context)?;
-    file.write_all(content).context(Kind::Build, context)
 }
 
 #[cfg(test)]
