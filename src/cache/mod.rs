@@ -4,60 +4,58 @@
 //! <cache>/indices/<digest>/     apt's private state for one set of sources
 //! <cache>/archives/             .debs, by the names that apt gives them
 //! <cache>/layers/<key>/         a layer: the upper directory of an overlay; whole, or not there
-//! <cache>/builds/<id>/          layers that grow; gone when their build ends
+//! <cache>/layers/<key>.lock     its lock, when it was used last, and whether it reached the disk
+//! <cache>/builds/               layers that grow, and probes; gone when their build ends
+//! <cache>/in-use                a lock: builds share it, a cleaning has it alone
 //! ```
+//!
+//! Layers have files of the guest with the guest's modes, set-user-id programs among them: the
+//! directories above them are closed to others. The .debs and indices are public anyway.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::host::claim::{self, Claim, PRIVATE};
+use crate::host::tree;
+
+/// Stem of the name of a throw-away cache.
+pub const THROW_AWAY: &str = "rvmb-cache";
 
 /// The cache of this user, or a throw-away one.
 #[derive(Debug)]
 pub struct Cache {
     directory: PathBuf,
-    temporary: Option<tempfile::TempDir>,
+    throw_away: Option<Claim>,
+    /// Locked, shared, for as long as the cache may not be cleaned.
+    _in_use: File,
 }
 
 impl Cache {
     /// Opens the cache at `option`, else at the user's own place. With `throw_away` nothing is read
     /// or kept: the cache is a directory under `scratch` that goes with this value.
     pub fn open(option: Option<&Path>, throw_away: bool, scratch: &Path) -> Result<Cache> {
-        if throw_away {
-            let temporary = tempfile::Builder::new()
-                .prefix("rvmb-cache-")
-                .tempdir_in(scratch)
-                .context(Kind::Host, || format!("making a directory in {}", scratch.display()))?;
-            let cache = Cache { directory: temporary.path().to_owned(), temporary: Some(temporary) };
-            return cache.with_places();
-        }
-        let directory = match option {
-            Some(path) => std::path::absolute(path)
-                .context(Kind::Config, || format!("reading --cache-dir {}", path.display()))?,
-            None => default_directory()?,
+        let (directory, throw_away) = if throw_away {
+            let claim = Claim::make(&claim::fresh(scratch, THROW_AWAY)?, PRIVATE)?;
+            (claim.path().to_owned(), Some(claim))
+        } else {
+            (place(option)?, None)
         };
-        Cache { directory, temporary: None }.with_places()
-    }
-
-    fn with_places(self) -> Result<Cache> {
-        for place in [self.indices(), self.archives(), self.layers(), self.builds()] {
-            std::fs::create_dir_all(&place).map_err(|error| {
-                Error::host(format!("making the cache directory {}", place.display()))
-                    .because(&error)
-                    .hint("Name another place with --cache-dir, or keep nothing with --no-cache.")
-            })?;
-        }
-        Ok(self)
-    }
-
-    /// Its root.
-    pub fn directory(&self) -> &Path {
-        &self.directory
+        make_places(&directory)?;
+        let in_use = lock_file(&in_use(&directory))?;
+        in_use.lock_shared().context(Kind::Host, || format!("locking {}", directory.display()))?;
+        Ok(Cache { directory, throw_away, _in_use: in_use })
     }
 
     /// Its root, unless it is a throw-away one.
     pub fn kept(&self) -> Option<&Path> {
-        self.temporary.is_none().then_some(self.directory.as_path())
+        self.throw_away.is_none().then_some(self.directory.as_path())
+    }
+
+    /// Its root, where it is a throw-away one.
+    pub fn thrown_away(&self) -> Option<&Path> {
+        self.throw_away.as_ref().map(Claim::path)
     }
 
     /// Where indices are.
@@ -91,6 +89,45 @@ impl Cache {
     }
 }
 
+impl Drop for Cache {
+    fn drop(&mut self) {
+        if let Some(claim) = &self.throw_away {
+            // The keeper may have been faster; and what is left the next run removes.
+            let _ = tree::remove(claim.path());
+        }
+    }
+}
+
+/// Where the cache is, whether it is there or not.
+pub fn place(option: Option<&Path>) -> Result<PathBuf> {
+    match option {
+        Some(path) => std::path::absolute(path)
+            .context(Kind::Config, || format!("reading --cache-dir {}", path.display())),
+        None => default_directory(),
+    }
+}
+
+fn make_places(directory: &Path) -> Result<()> {
+    let make = |name: &str, mode: Option<u32>| {
+        let place = directory.join(name);
+        std::fs::create_dir_all(&place)?;
+        // One that an earlier version left open is closed, too.
+        mode.map_or(Ok(()), |mode| std::fs::set_permissions(&place, Permissions::from_mode(mode)))
+    };
+    [("indices", None), ("archives", None), ("layers", Some(PRIVATE)), ("builds", Some(PRIVATE))]
+        .into_iter()
+        .try_for_each(|(name, mode)| make(name, mode))
+        .map_err(|error| {
+            Error::host(format!("making the cache directory {}", directory.display()))
+                .because(&error)
+                .hint("Name another place with --cache-dir, or keep nothing with --no-cache.")
+        })
+}
+
+fn in_use(directory: &Path) -> PathBuf {
+    directory.join("in-use")
+}
+
 /// root's cache is the system's; a user's is where the XDG Base Directory Specification puts it.
 fn default_directory() -> Result<PathBuf> {
     if rustix::process::geteuid().is_root() {
@@ -106,11 +143,47 @@ fn default_directory() -> Result<PathBuf> {
     })
 }
 
+fn lock_file(path: &Path) -> Result<File> {
+    File::options()
+        .create(true)
+        .read(true)
+        .write(true)
+        .truncate(false)
+        .open(path)
+        .context(Kind::Host, || format!("opening {}", path.display()))
+}
+
 /// Holds a place for one process at a time; the lock goes with the process.
 pub fn lock(path: &Path) -> Result<File> {
-    let context = || format!("locking {}", path.display());
-    let file =
-        File::options().create(true).write(true).truncate(false).open(path).context(Kind::Host, context)?;
-    file.lock().context(Kind::Host, context)?;
+    let file = lock_file(path)?;
+    file.lock().context(Kind::Host, || format!("locking {}", path.display()))?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_holds_files_of_guests_is_closed_to_others() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("layers")).unwrap();
+        let cache = Cache::open(Some(directory.path()), false, Path::new("/nowhere")).unwrap();
+        assert_eq!((mode(&cache.layers()), mode(&cache.builds())), (PRIVATE, PRIVATE));
+        assert_eq!(cache.kept(), Some(directory.path()));
+    }
+
+    #[test]
+    fn a_throw_away_cache_goes_with_its_value() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::open(None, true, directory.path()).unwrap();
+        let path = cache.thrown_away().unwrap().to_owned();
+        assert_eq!((cache.kept(), mode(&path)), (None, PRIVATE));
+        drop(cache);
+        assert!(!path.exists());
+    }
 }

@@ -48,7 +48,7 @@ impl Host {
         };
 
         let cache = Cache::open(appliance.places.cache.as_deref(), appliance.places.no_cache, &scratch)?;
-        let overlay = crate::worker::front::probe(runner, &privilege, cache.directory().to_owned())?;
+        let overlay = crate::worker::front::probe(runner, &privilege, &[cache.builds(), scratch.clone()])?;
         let sources = apt::host_sources(runner)?;
         Ok(Host {
             bootstrap: BootstrapTool { version: tools::version(runner, tool)?, name: tool.to_owned() },

@@ -4,6 +4,7 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::fs::Mode;
 use rustix::thread::UnshareFlags;
 
 use super::{Answer, Message, Order, Task, receive, send};
@@ -14,8 +15,13 @@ use crate::host::mounts::{self, Overlay};
 use crate::host::run::Runner;
 use crate::host::{seccomp, tree};
 
+/// The umask of everything that makes a tree.
+const UMASK: u32 = 0o022;
+
 /// Runs the worker to its end. Its order comes on standard input; its messages go to standard output.
 pub fn run() -> Result<()> {
+    // Modes in a tree must not depend on who builds it.
+    rustix::process::umask(Mode::from_raw_mode(UMASK));
     let Some(order) = receive::<Order>(&mut BufReader::new(std::io::stdin()))? else { return Ok(()) };
     let pipe = Arc::new(Pipe(Mutex::new(std::io::stdout())));
     let message = match work(order.task, &pipe) {
@@ -31,7 +37,9 @@ fn work(task: Task, pipe: &Arc<Pipe>) -> Result<Answer> {
     let sink: Arc<dyn Sink> = Arc::clone(pipe) as Arc<dyn Sink>;
     let runner = Runner::new(sink);
     match task {
-        Task::Probe { directory } => Ok(Answer::Probed { overlay: can_overlay(&directory)? }),
+        Task::Probe { directories } => {
+            Ok(Answer::Probed { overlay: directories.iter().all(|place| can_overlay(place)) })
+        }
         Task::Build { plan, secrets, scratch, layers, output } => {
             let workshop =
                 build::Workshop { plan: &plan, secrets: &secrets, scratch, layers, output, runner };
@@ -54,14 +62,12 @@ fn enter_mount_namespace() -> Result<()> {
     mounts::mount_proc().or(Ok(()))
 }
 
-/// Tries an overlay where the layers would be.
-fn can_overlay(directory: &Path) -> Result<bool> {
-    let place = directory.join(format!("probe-{}", std::process::id()));
+/// Tries an overlay in a scratch directory.
+fn can_overlay(place: &Path) -> bool {
     let [lower, upper, work, target] = ["lower", "upper", "work", "target"].map(|name| place.join(name));
-    std::fs::create_dir_all(&lower).context(Kind::Host, || format!("creating {}", lower.display()))?;
-    let overlaid = Overlay::mount(&[&lower], &upper, &work, &target).and_then(Overlay::close).is_ok();
-    tree::remove(&place)?;
-    Ok(overlaid)
+    // Whatever keeps the overlay from being made, there will be none.
+    std::fs::create_dir(&lower).is_ok()
+        && Overlay::mount(&[&lower], &upper, &work, &target).and_then(Overlay::close).is_ok()
 }
 
 /// Sends events to the front.
