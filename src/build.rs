@@ -173,7 +173,7 @@ fn write_disk(site: &Site<'_>, tree: &Path, raw: &Path) -> Result<()> {
     let inputs = disk::Inputs {
         plan: site.plan,
         tree,
-        in_tree: &|program| site.runner.command(program).before_exec(Arc::clone(&inside)),
+        in_tree: &|program| site.runner.command(program).before_exec(Arc::clone(&inside)).of_tree(tree),
         hide_mounts: Some(view.hook()?),
         runner: &site.runner,
     };
