@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cache::archives::Archives;
+use crate::cache::clean;
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Recorder, Step, Unit};
 use crate::host::apt::{self, Apt};
@@ -17,7 +19,7 @@ use crate::host::tree::{self, Root};
 use crate::manifest;
 use crate::plan::{Package, Plan, Planned, Secrets, explain_age};
 use crate::rootfs::{self, Site, layers, packages, seal};
-use crate::worker::front::{PROBE, Worker};
+use crate::worker::front::{self, PROBE, Worker};
 use crate::worker::places::missing_parents;
 use crate::worker::{Answer, Order, Places, Task, sweep};
 use crate::{cache, deliver, disk, format, hypervisor};
@@ -49,6 +51,20 @@ pub fn clear_up(planned: &Planned, runner: &Runner) {
     places
         .extend(output.directory.parent().map(|parent| (parent.to_owned(), partial_stem(&output.directory))));
     sweep::sweep(runner, &host.privilege, &places);
+}
+
+/// Removes from the cache what nobody has used for long, unless another build uses the cache. What
+/// cannot be removed is a warning: the build that finds it is done.
+pub fn prune(planned: Planned, runner: &Runner) {
+    let Planned { plan, cache, .. } = planned;
+    let Some(directory) = cache.kept().map(Path::to_owned) else { return };
+    // This build does not use it any more.
+    drop(cache);
+    let remove_trees = |paths| front::remove(runner, &plan.host.privilege, paths);
+    if let Err(error) = clean::prune(&directory, remove_trees) {
+        let text = format!("cleaning the cache: {error}");
+        runner.sink().emit(Event::Warning { text });
+    }
 }
 
 /// A build whose worker is at work.
@@ -109,7 +125,8 @@ impl Begun<'_> {
             return Err(Error::build("the worker answered something else than was asked"));
         };
         event::step(sink, Step::Finish, || {
-            deliver::follow_umask(&self.partial.join(&output.image))?;
+            // The worker has a umask of its own.
+            deliver::set_mode(&self.partial.join(&output.image), 0o666)?;
             let mut names = vec![output.image.clone()];
             names.extend(write_launch_files(plan, &self.partial)?);
             manifest::write(&self.partial, plan, &packages, &names, &recorder.timings())?;
@@ -188,11 +205,10 @@ pub fn fetch(plan: &Plan, runner: &Runner) -> Result<()> {
 
 fn download(plan: &Plan, runner: &Runner) -> Result<((), Outcome)> {
     let store = &plan.archive.archives;
-    let is_there = |package: &&Package| {
-        std::fs::metadata(store.join(&package.file)).is_ok_and(|metadata| metadata.len() == package.size)
-    };
-    let missing: Vec<&Package> = plan.packages.resolved.iter().filter(|package| !is_there(package)).collect();
+    let mut archives = Archives::open(store)?;
+    let missing = archives.missing(&plan.packages.resolved)?;
     if missing.is_empty() {
+        archives.save()?;
         return Ok(((), Outcome::Cached));
     }
     let total: u64 = missing.iter().map(|package| package.size).sum();
@@ -218,6 +234,8 @@ fn download(plan: &Plan, runner: &Runner) -> Result<((), Outcome)> {
             }
         })
         .map_err(|error| explain_age(apt::explain(error), &plan.suite).within("downloading packages"))?;
+    missing.into_iter().for_each(|package| archives.note(package));
+    archives.save()?;
     Ok(((), Outcome::Done))
 }
 
@@ -227,8 +245,7 @@ fn write_launch_files(plan: &Plan, directory: &Path) -> Result<Vec<String>> {
         let path = directory.join(&file.name);
         let context = || format!("writing {}", path.display());
         std::fs::write(&path, &file.content).context(Kind::Build, context)?;
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(file.mode);
-        std::fs::set_permissions(&path, mode).context(Kind::Build, context)?;
+        deliver::set_mode(&path, file.mode)?;
         names.push(file.name);
     }
     Ok(names)

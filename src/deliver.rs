@@ -71,11 +71,11 @@ fn is_unknown(error: Errno) -> bool {
     matches!(error, Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)
 }
 
-/// Gives a file that the worker made the mode that the user's umask gives to files.
-pub fn follow_umask(path: &Path) -> Result<()> {
+/// Sets the mode of a file, as far as the user's umask allows.
+pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
     let context = || format!("setting the mode of {}", path.display());
     let status = std::fs::read_to_string("/proc/self/status").context(Kind::Build, context)?;
-    let mode = 0o666 & !parse_umask(&status).unwrap_or(0o022);
+    let mode = mode & !parse_umask(&status).unwrap_or(0o022);
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).context(Kind::Build, context)
 }
 

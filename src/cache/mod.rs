@@ -3,6 +3,7 @@
 //! ```text
 //! <cache>/indices/<digest>/     apt's private state for one set of sources
 //! <cache>/archives/             .debs, by the names that apt gives them
+//! <cache>/archives.json         which of them were found whole, and when each was used last
 //! <cache>/layers/<key>/         a layer: the upper directory of an overlay; whole, or not there
 //! <cache>/layers/<key>.lock     its lock, when it was used last, and whether it reached the disk
 //! <cache>/builds/               layers that grow, and probes; gone when their build ends
@@ -11,6 +12,10 @@
 //!
 //! Layers have files of the guest with the guest's modes, set-user-id programs among them: the
 //! directories above them are closed to others. The .debs and indices are public anyway.
+
+pub mod archives;
+pub mod clean;
+pub mod layers;
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -78,6 +83,13 @@ impl Cache {
         directory.join("layers")
     }
 
+    /// Sees to it in the background that what earlier builds made reaches the disk.
+    pub fn settle(&self) {
+        let directory = self.layers();
+        // What cannot be settled now is made anew after the next boot, or settled by a later run.
+        let _ = std::thread::Builder::new().name("settle".into()).spawn(move || layers::settle(&directory));
+    }
+
     /// Where layers grow.
     pub fn builds(&self) -> PathBuf {
         self.directory.join("builds")
@@ -85,7 +97,7 @@ impl Cache {
 
     /// Whether a layer is there, whole.
     pub fn has_layer(&self, key: &str) -> bool {
-        self.layers().join(key).is_dir()
+        layers::is_whole(&self.layers(), key)
     }
 }
 
@@ -151,13 +163,6 @@ fn lock_file(path: &Path) -> Result<File> {
         .truncate(false)
         .open(path)
         .context(Kind::Host, || format!("opening {}", path.display()))
-}
-
-/// Holds a place for one process at a time; the lock goes with the process.
-pub fn lock(path: &Path) -> Result<File> {
-    let file = lock_file(path)?;
-    file.lock().context(Kind::Host, || format!("locking {}", path.display()))?;
-    Ok(file)
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub fn run(args: Args, ui: &Ui) -> Result<()> {
     let told_apart = |error| interrupt.told_apart(error);
     let planned = plan::make(&appliance, &runner).map_err(told_apart)?;
     build::clear_up(&planned, &runner);
+    planned.cache.settle();
     build::fetch(&planned.plan, &runner).map_err(told_apart)?;
 
     let begun = build::begin(&planned, &runner).map_err(told_apart)?;
@@ -42,6 +43,7 @@ pub fn run(args: Args, ui: &Ui) -> Result<()> {
     interrupt.on_cancel(runner.canceller());
     let receipt = begun.finish(&runner, &recorder).map_err(told_apart)?;
     log.close()?;
+    build::prune(planned, &runner);
     ui.finish(&recorder);
     ui.print(&format!("{}\n", receipt.image.display()))
 }

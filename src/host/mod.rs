@@ -4,6 +4,7 @@ pub mod apt;
 pub mod claim;
 pub mod identity;
 pub mod interrupt;
+pub mod leftovers;
 mod lines;
 mod listen;
 pub mod mounts;
