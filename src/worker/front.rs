@@ -179,6 +179,15 @@ pub fn probe(runner: &Runner, privilege: &Privilege, directories: &[PathBuf]) ->
     }
 }
 
+/// Measures trees whose files belong to many owners, in bytes on the disk.
+pub fn measure(runner: &Runner, privilege: &Privilege, paths: Vec<PathBuf>) -> Result<Vec<u64>> {
+    let order = Order { task: Task::Measure { paths }, places: Places::default() };
+    match Worker::start(runner, privilege, &order)?.wait(&crate::event::Silent)? {
+        Answer::Measured { sizes } => Ok(sizes),
+        other => Err(Error::build(format!("the worker answered {other:?} to a measuring"))),
+    }
+}
+
 /// Removes trees whose files belong to many owners.
 pub fn remove(runner: &Runner, privilege: &Privilege, paths: Vec<PathBuf>) -> Result<()> {
     let order = Order { task: Task::Remove { paths }, places: Places::default() };

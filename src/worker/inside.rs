@@ -9,6 +9,7 @@ use rustix::thread::UnshareFlags;
 
 use super::{Answer, Message, Order, Task, receive, send};
 use crate::build;
+use crate::cache::clean;
 use crate::error::{Context, Kind, Result};
 use crate::event::{Event, Sink};
 use crate::host::mounts::{self, Overlay};
@@ -44,6 +45,10 @@ fn work(task: Task, pipe: &Arc<Pipe>) -> Result<Answer> {
             let workshop =
                 build::Workshop { plan: &plan, secrets: &secrets, scratch, layers, output, runner };
             Ok(Answer::Built { packages: build::assemble(&workshop)? })
+        }
+        Task::Measure { paths } => {
+            let sizes: Result<Vec<u64>> = paths.iter().map(|path| clean::size(path)).collect();
+            Ok(Answer::Measured { sizes: sizes? })
         }
         Task::Remove { paths } => {
             paths.iter().try_for_each(|path| tree::remove(path))?;

@@ -67,6 +67,11 @@ pub enum Task {
         /// Directory that becomes the destination.
         output: PathBuf,
     },
+    /// Say how much trees take on the disk whose files belong to many owners.
+    Measure {
+        /// Which.
+        paths: Vec<PathBuf>,
+    },
     /// Remove trees whose files belong to many owners.
     Remove {
         /// Which.
@@ -103,6 +108,11 @@ pub enum Answer {
     Built {
         /// Packages as installed.
         packages: Vec<Package>,
+    },
+    /// How much the trees take.
+    Measured {
+        /// Bytes, in the order of the trees.
+        sizes: Vec<u64>,
     },
     /// The trees are gone.
     Removed,

@@ -104,6 +104,18 @@ impl Account {
         command
     }
 
+    /// The same with this umask.
+    pub(crate) fn with_umask(umask: &str, command: &Command) -> Command {
+        let mut under = program("/bin/sh");
+        under.args(["-c", &format!("umask {umask} && exec \"$@\""), "sh"]).arg(command.get_program());
+        under.args(command.get_args()).env_clear();
+        under.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(directory) = command.get_current_dir() {
+            under.current_dir(directory);
+        }
+        under
+    }
+
     /// `--proxy`, where the tests' environment names one.
     pub(crate) fn proxy(&self) -> Vec<String> {
         std::env::var(PROXY).map(|proxy| vec!["--proxy".to_owned(), proxy]).unwrap_or_default()
@@ -121,11 +133,15 @@ impl Account {
     }
 }
 
+/// Names another directory for the tests' files than the usual one, for runs side by side.
+const PLACE: &str = "RVMB_TEST_BASE";
+
 /// The tests' directory.
 pub(crate) fn base() -> &'static Path {
     static BASE: OnceLock<PathBuf> = OnceLock::new();
     BASE.get_or_init(|| {
-        let base = PathBuf::from(format!("/var/tmp/rvmb-tests-{}", own_uid()));
+        let usual = || PathBuf::from(format!("/var/tmp/rvmb-tests-{}", own_uid()));
+        let base = std::env::var_os(PLACE).map_or_else(usual, PathBuf::from);
         fs::create_dir_all(&base).unwrap_or_else(|error| panic!("making {}: {error}", base.display()));
         fs::set_permissions(&base, fs::Permissions::from_mode(0o755))
             .expect("opening the directory to others");
