@@ -18,7 +18,7 @@ pub mod clean;
 pub mod layers;
 
 use std::fs::{File, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Kind, Result};
@@ -155,8 +155,10 @@ fn default_directory() -> Result<PathBuf> {
     })
 }
 
+/// Opens a lock file, closed to others: who can read a file can keep it locked.
 fn lock_file(path: &Path) -> Result<File> {
     File::options()
+        .mode(0o600)
         .create(true)
         .read(true)
         .write(true)
@@ -179,6 +181,7 @@ mod tests {
         std::fs::create_dir(directory.path().join("layers")).unwrap();
         let cache = Cache::open(Some(directory.path()), false, Path::new("/nowhere")).unwrap();
         assert_eq!((mode(&cache.layers()), mode(&cache.builds())), (PRIVATE, PRIVATE));
+        assert_eq!(mode(&in_use(directory.path())), 0o600);
         assert_eq!(cache.kept(), Some(directory.path()));
     }
 

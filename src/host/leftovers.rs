@@ -6,16 +6,18 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 
 /// How long the kernel may take to end a killed process.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Ends every process whose root directory is `root`. For the worker, which sees only its own.
 pub fn end(root: &Path) -> Result<()> {
+    // The kernel names a root directory without links.
+    let root = root.canonicalize().context(Kind::Build, || format!("looking at {}", root.display()))?;
     let start = Instant::now();
     loop {
-        let living = living_in(root);
+        let living = living_in(&root);
         if living.is_empty() {
             return Ok(());
         }
