@@ -155,6 +155,13 @@ fn default_directory() -> Result<PathBuf> {
     })
 }
 
+/// Waits for this process's turn at what `path` is the lock of; the turn ends with the answer.
+pub fn turn(path: &Path) -> Result<File> {
+    let file = lock_file(path)?;
+    file.lock().context(Kind::Host, || format!("locking {}", path.display()))?;
+    Ok(file)
+}
+
 /// Opens a lock file, closed to others: who can read a file can keep it locked.
 fn lock_file(path: &Path) -> Result<File> {
     File::options()

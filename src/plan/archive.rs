@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::Source;
 use crate::appliance::Appliance;
+use crate::cache;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::apt::{self, Apt, HostSource, Settings};
 use crate::host::run::Runner;
@@ -136,6 +137,10 @@ impl Index {
             proxy: request.proxy,
             options: request.options,
         };
+        std::fs::create_dir_all(&directory)
+            .context(Kind::Build, || format!("creating {}", directory.display()))?;
+        // apt does not wait for another apt that reads the same archive; two builds may start at once.
+        let _turn = cache::turn(&directory.join("turn"))?;
         let apt = Apt::configure(&directory, &settings)?;
         let mut tail = Vec::new();
         apt.command(runner, "apt-get")
