@@ -1,17 +1,20 @@
 //! The pipeline, from plan to receipt.
 //!
-//! [`fetch`] and [`build`] are the front's half: packages are fetched, the worker is started, what it
-//! made is put in its place. [`assemble`] is the worker's half: tree, disk, image.
+//! [`clear_up`], [`fetch`], [`begin`] and [`Begun::finish`] are the front's half: leftovers are removed,
+//! packages are fetched, the worker is started, what it made is put in its place. [`assemble`] is the
+//! worker's half: tree, disk, image.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cache::archives::Archives;
+use crate::cache::clean;
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Recorder, Step, Unit};
 use crate::format::Written;
 use crate::host::access::Access;
 use crate::host::apt::{self, Apt};
-use crate::host::interrupt::OnCancel;
+use crate::host::claim;
 use crate::host::lock;
 use crate::host::mounts::View;
 use crate::host::run::Runner;
@@ -19,9 +22,10 @@ use crate::host::tree::{self, Root};
 use crate::manifest;
 use crate::plan::{Package, Plan, Planned, Secrets, explain_age};
 use crate::rootfs::{self, Site, layers, packages, seal};
-use crate::worker::front::Worker;
-use crate::worker::{Answer, Order, Task};
-use crate::{disk, format, hypervisor};
+use crate::worker::front::{self, PROBE, Worker};
+use crate::worker::places::missing_parents;
+use crate::worker::{Answer, Order, Places, Task, sweep};
+use crate::{cache, deliver, disk, format, hypervisor};
 
 /// Where everything went.
 #[derive(Clone, Debug)]
@@ -32,47 +36,113 @@ pub struct Receipt {
     pub image: PathBuf,
 }
 
-/// Builds what was planned. `recorder` is among those that `runner` speaks to;
-/// `on_cancel` is given what ends the work early.
-pub fn build(
-    planned: &Planned,
-    partial: &Partial,
-    runner: &Runner,
-    recorder: &Recorder,
-    on_cancel: &dyn Fn(OnCancel),
-) -> Result<Receipt> {
-    let plan = &planned.plan;
-    let sink = runner.sink().as_ref();
+/// Stems of the names of scratch directories, of layers that grow, and of results that do.
+const SCRATCH: &str = "rvmb-build";
+const GROWING: &str = "build";
+const PARTIAL: &str = "partial";
 
-    let name = format!("{}-{}", plan.id.simple(), std::process::id());
-    let scratch = plan.host.scratch.join(format!("rvmb-{name}"));
-    let growing = planned.cache.builds().join(&name);
+/// Removes what earlier builds with the same places left because they were killed.
+pub fn clear_up(planned: &Planned, runner: &Runner) {
+    let Plan { host, output, .. } = &planned.plan;
+    let mut places = vec![
+        (host.scratch.clone(), SCRATCH.to_owned()),
+        (host.scratch.clone(), cache::THROW_AWAY.to_owned()),
+        (host.scratch.clone(), PROBE.to_owned()),
+        (planned.cache.builds(), GROWING.to_owned()),
+        (planned.cache.builds(), PROBE.to_owned()),
+    ];
+    places
+        .extend(output.directory.parent().map(|parent| (parent.to_owned(), partial_stem(&output.directory))));
+    sweep::sweep(runner, &host.privilege, &places);
+}
+
+/// Removes from the cache what nobody has used for long, unless another build uses the cache. What
+/// cannot be removed is a warning: the build that finds it is done.
+pub fn prune(planned: Planned, runner: &Runner) {
+    let Planned { plan, cache, .. } = planned;
+    let Some(directory) = cache.kept().map(Path::to_owned) else { return };
+    // This build does not use it any more.
+    drop(cache);
+    let remove_trees = |paths| front::remove(runner, &plan.host.privilege, paths);
+    if let Err(error) = clean::prune(&directory, remove_trees) {
+        let text = format!("cleaning the cache: {error}");
+        runner.sink().emit(Event::Warning { text });
+    }
+}
+
+/// A build whose worker is at work.
+pub struct Begun<'a> {
+    planned: &'a Planned,
+    partial: PathBuf,
+    worker: Worker,
+}
+
+/// Starts the worker. From here on there is something on the disk, and somebody who removes it.
+pub fn begin<'a>(planned: &'a Planned, runner: &Runner) -> Result<Begun<'a>> {
+    let plan = &planned.plan;
+    let destination = &plan.output.directory;
+    let beside = destination.parent().unwrap_or(Path::new("/"));
+    let scratch = claim::fresh(&plan.host.scratch, SCRATCH)?;
+    let growing = claim::fresh(&planned.cache.builds(), GROWING)?;
+    let partial = claim::fresh(beside, &partial_stem(destination))?;
     let order = Order {
-        scratch: vec![scratch.clone(), growing.clone()],
-        partial: vec![partial.path.clone()],
+        places: Places {
+            scratch: vec![scratch.clone(), growing.clone()],
+            thrown_away: planned.cache.thrown_away().map(Path::to_owned).into_iter().collect(),
+            parents: missing_parents(destination),
+            partial: vec![partial.clone()],
+        },
         task: Task::Build {
             plan: Box::new(plan.clone()),
             secrets: planned.secrets.clone(),
             scratch,
             layers: growing,
-            output: partial.path.clone(),
+            output: partial.clone(),
         },
     };
-    let mut worker = Worker::start(runner, &plan.host.privilege, &order)?;
-    on_cancel(Box::new(worker.canceller()));
-    let Answer::Built { packages, image } = worker.wait(sink)? else {
-        return Err(Error::build("the worker answered something else than was asked"));
-    };
+    Ok(Begun { planned, partial, worker: Worker::start(runner, &plan.host.privilege, &order)? })
+}
 
-    event::step(sink, Step::Finish, || {
-        let names = write_launch_files(plan, &partial.path)?;
-        manifest::write(&partial.path, plan, &packages, &image, &names, &recorder.timings())?;
-        put_in_place(plan, &partial.path)?;
-        Ok(((), Outcome::Done))
-    })?;
-    worker.release()?;
-    let directory = plan.output.directory.clone();
-    Ok(Receipt { image: directory.join(&plan.output.image), directory })
+/// The name of directories beside `destination` in which its results grow.
+fn partial_stem(destination: &Path) -> String {
+    format!("{}.{PARTIAL}", destination.file_name().unwrap_or_default().to_string_lossy())
+}
+
+impl Begun<'_> {
+    /// The directory that becomes the destination.
+    pub fn partial(&self) -> &Path {
+        &self.partial
+    }
+
+    /// What ends the work when it is called, from any thread.
+    pub fn canceller(&self) -> impl FnOnce() + Send + 'static {
+        self.worker.canceller()
+    }
+
+    /// Waits for the worker and delivers. `recorder` is among those that `runner` speaks to.
+    pub fn finish(mut self, runner: &Runner, recorder: &Recorder) -> Result<Receipt> {
+        let plan = &self.planned.plan;
+        let output = &plan.output;
+        let sink = runner.sink().as_ref();
+        let Answer::Built { packages, image } = self.worker.wait(sink)? else {
+            return Err(Error::build("the worker answered something else than was asked"));
+        };
+        event::step(sink, Step::Finish, || {
+            // The worker has a umask of its own.
+            deliver::set_mode(&self.partial.join(&output.image), 0o666)?;
+            let names = write_launch_files(plan, &self.partial)?;
+            manifest::write(&self.partial, plan, &packages, &image, &names, &recorder.timings())?;
+            self.worker.commit()?;
+            deliver::put_in_place(&self.partial, &output.directory, output.overwrite)?;
+            Ok(((), Outcome::Done))
+        })?;
+        self.worker.release();
+        // What was replaced, if anything was.
+        if let Err(error) = tree::remove(&self.partial) {
+            sink.emit(Event::Warning { text: format!("removing what was replaced: {error}") });
+        }
+        Ok(Receipt { image: output.directory.join(&output.image), directory: output.directory.clone() })
+    }
 }
 
 /// What the worker needs.
@@ -122,15 +192,15 @@ fn write_disk(site: &Site<'_>, tree: &Path, raw: &Path) -> Result<()> {
     let inputs = disk::Inputs {
         plan: site.plan,
         tree,
-        in_tree: &|program| site.runner.command(program).before_exec(Arc::clone(&inside)),
+        in_tree: &|program| site.runner.command(program).before_exec(Arc::clone(&inside)).of_tree(tree),
         hide_mounts: Some(view.hook()?),
         runner: &site.runner,
     };
     disk::write(&inputs, raw)
 }
 
-/// Fetches the packages that the store does not have. Before [`build`], so that nothing stands beside
-/// the destination yet while there is no keeper to remove it.
+/// Fetches the packages that the store does not have. Before [`begin`]: it may fail, and until then there
+/// is no keeper to clean up.
 pub fn fetch(planned: &Planned, runner: &Runner) -> Result<()> {
     let Planned { plan, secrets, .. } = planned;
     event::step(runner.sink().as_ref(), Step::Download, || download(plan, &secrets.access, runner))
@@ -140,11 +210,10 @@ fn download(plan: &Plan, access: &Access, runner: &Runner) -> Result<((), Outcom
     let store = &plan.archive.archives;
     // apt writes under a package's final name: two at once would write into each other's files.
     let _lock = lock::wait(runner, &store.with_extension("lock"), "fills the store of packages")?;
-    let is_there = |package: &&Package| {
-        std::fs::metadata(store.join(&package.file)).is_ok_and(|metadata| metadata.len() == package.size)
-    };
-    let missing: Vec<&Package> = plan.packages.resolved.iter().filter(|package| !is_there(package)).collect();
+    let mut archives = Archives::open(store)?;
+    let missing = archives.missing(&plan.packages.resolved)?;
     if missing.is_empty() {
+        archives.save()?;
         return Ok(((), Outcome::Cached));
     }
     let total: u64 = missing.iter().map(|package| package.size).sum();
@@ -171,6 +240,8 @@ fn download(plan: &Plan, access: &Access, runner: &Runner) -> Result<((), Outcom
             }
         })
         .map_err(|error| explain_age(apt::explain(error), &plan.suite).within("downloading packages"))?;
+    missing.into_iter().for_each(|package| archives.note(package));
+    archives.save()?;
     Ok(((), Outcome::Done))
 }
 
@@ -180,67 +251,8 @@ fn write_launch_files(plan: &Plan, directory: &Path) -> Result<Vec<String>> {
         let path = directory.join(&file.name);
         let context = || format!("writing {}", path.display());
         std::fs::write(&path, &file.content).context(Kind::Build, context)?;
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(file.mode);
-        std::fs::set_permissions(&path, mode).context(Kind::Build, context)?;
+        deliver::set_mode(&path, file.mode)?;
         names.push(file.name);
     }
     Ok(names)
-}
-
-/// The directory beside the destination where results grow. What is left of it when this is dropped
-/// was not delivered.
-#[derive(Debug)]
-pub struct Partial {
-    path: PathBuf,
-}
-
-impl Partial {
-    /// Makes it.
-    pub fn create(plan: &Plan) -> Result<Partial> {
-        let destination = &plan.output.directory;
-        let mut name = destination.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".partial-{}", std::process::id()));
-        let path = destination.with_file_name(name);
-        let context = || format!("creating {}", path.display());
-        std::fs::create_dir_all(&path).context(Kind::Build, context)?;
-        Ok(Partial { path })
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // Delivered, it is not there any more; else the keeper may have been faster.
-        let _ = tree::remove(&self.path);
-    }
-}
-
-/// Puts the finished directory in its place; one that is to be replaced goes only now.
-fn put_in_place(plan: &Plan, partial: &Path) -> Result<()> {
-    let destination = &plan.output.directory;
-    let context = || format!("putting the results into {}", destination.display());
-    if !destination.exists() {
-        return std::fs::rename(partial, destination).context(Kind::Delivery, context);
-    }
-    if !plan.output.overwrite {
-        return Err(Error::new(
-            Kind::Delivery,
-            format!("the destination {} appeared during the build", destination.display()),
-        )
-        .hint("Another build may have used the same name; choose one with --destdir."));
-    }
-    // One step: at no time is there neither the old nor the new one.
-    rustix::fs::renameat_with(
-        rustix::fs::CWD,
-        partial,
-        rustix::fs::CWD,
-        destination,
-        rustix::fs::RenameFlags::EXCHANGE,
-    )
-    .context(Kind::Delivery, context)?;
-    tree::remove(partial)
 }

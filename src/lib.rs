@@ -11,6 +11,7 @@
 //! - [`build`]: the pipeline, top to bottom, and [`worker`], the process that it runs in.
 //! - [`rootfs`]: a plan becomes a tree; [`disk`]: a tree becomes a raw disk; [`format`](mod@format): a raw disk
 //!   becomes an image.
+//! - [`deliver`]: puts results into their place.
 //! - [`boot`]: starts a finished image and checks it.
 //! - [`manifest`]: what is in it, and checksums.
 //! - [`cache`]: what is kept between builds.
@@ -22,6 +23,7 @@ pub mod boot;
 pub mod build;
 pub mod cache;
 pub mod cli;
+pub mod deliver;
 pub mod disk;
 pub mod error;
 pub mod event;

@@ -7,62 +7,64 @@
 //!     <state>/                  one state of the archive, which does not change; used when it was modified
 //! <cache>/archives/             .debs, by the names that apt gives them
 //! <cache>/archives.lock         held while some are fetched
-//! <cache>/layers/<owners>/<key>/
-//!                               a layer: the upper directory of an overlay; whole, or not there
-//! <cache>/builds/<id>/          layers that grow; gone when their build ends
+//! <cache>/archives.json         which of them were found whole, and when each was used last
+//! <cache>/layers/<layer>/       a layer: the upper directory of an overlay; whole, or not there
+//! <cache>/layers/<layer>.lock   its lock, when it was used last, and whether it reached the disk
+//! <cache>/builds/               layers that grow, and probes; gone when their build ends
+//! <cache>/in-use                a lock: builds share it, a cleaning has it alone
 //! ```
+//!
+//! Layers have files of the guest with the guest's modes, set-user-id programs among them: the
+//! directories above them are closed to others. The .debs and indices are public anyway.
 
-use std::fs::File;
+pub mod archives;
+pub mod clean;
+pub mod layers;
+
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::host::claim::{self, Claim, PRIVATE};
+use crate::host::tree;
+
+/// Stem of the name of a throw-away cache.
+pub const THROW_AWAY: &str = "rvmb-cache";
 
 /// The cache of this user, or a throw-away one.
 #[derive(Debug)]
 pub struct Cache {
     directory: PathBuf,
-    temporary: Option<tempfile::TempDir>,
+    throw_away: Option<Claim>,
+    /// Locked, shared, for as long as the cache may not be cleaned.
+    _in_use: File,
 }
 
 impl Cache {
     /// Opens the cache at `option`, else at the user's own place. With `throw_away` nothing is read
     /// or kept: the cache is a directory under `scratch` that goes with this value.
     pub fn open(option: Option<&Path>, throw_away: bool, scratch: &Path) -> Result<Cache> {
-        if throw_away {
-            let temporary = tempfile::Builder::new()
-                .prefix("rvmb-cache-")
-                .tempdir_in(scratch)
-                .context(Kind::Host, || format!("making a directory in {}", scratch.display()))?;
-            let cache = Cache { directory: temporary.path().to_owned(), temporary: Some(temporary) };
-            return cache.with_places();
-        }
-        let directory = match option {
-            Some(path) => std::path::absolute(path)
-                .context(Kind::Config, || format!("reading --cache-dir {}", path.display()))?,
-            None => default_directory()?,
+        let (directory, throw_away) = if throw_away {
+            let claim = Claim::make(&claim::fresh(scratch, THROW_AWAY)?, PRIVATE)?;
+            (claim.path().to_owned(), Some(claim))
+        } else {
+            (place(option)?, None)
         };
-        Cache { directory, temporary: None }.with_places()
-    }
-
-    fn with_places(self) -> Result<Cache> {
-        for place in [self.indices(), self.archives(), self.layers(), self.builds()] {
-            std::fs::create_dir_all(&place).map_err(|error| {
-                Error::host(format!("making the cache directory {}", place.display()))
-                    .because(&error)
-                    .hint("Name another place with --cache-dir, or keep nothing with --no-cache.")
-            })?;
-        }
-        Ok(self)
-    }
-
-    /// Its root.
-    pub fn directory(&self) -> &Path {
-        &self.directory
+        make_places(&directory)?;
+        let in_use = lock_file(&in_use(&directory))?;
+        in_use.lock_shared().context(Kind::Host, || format!("locking {}", directory.display()))?;
+        Ok(Cache { directory, throw_away, _in_use: in_use })
     }
 
     /// Its root, unless it is a throw-away one.
     pub fn kept(&self) -> Option<&Path> {
-        self.temporary.is_none().then_some(self.directory.as_path())
+        self.throw_away.is_none().then_some(self.directory.as_path())
+    }
+
+    /// Its root, where it is a throw-away one.
+    pub fn thrown_away(&self) -> Option<&Path> {
+        self.throw_away.as_ref().map(Claim::path)
     }
 
     /// Where indices are.
@@ -77,12 +79,19 @@ impl Cache {
 
     /// Where layers are.
     pub fn layers(&self) -> PathBuf {
-        self.directory.join("layers")
+        Cache::layers_in(&self.directory)
     }
 
-    /// Where layers are whose files belong to `owners`, in the cache at `directory`.
-    pub fn layers_of(directory: &Path, owners: &str) -> PathBuf {
-        directory.join("layers").join(owners)
+    /// Where layers are in the cache at `directory`.
+    pub fn layers_in(directory: &Path) -> PathBuf {
+        directory.join("layers")
+    }
+
+    /// Sees to it in the background that what earlier builds made reaches the disk.
+    pub fn settle(&self) {
+        let directory = self.layers();
+        // What cannot be settled now is made anew after the next boot, or settled by a later run.
+        let _ = std::thread::Builder::new().name("settle".into()).spawn(move || layers::settle(&directory));
     }
 
     /// Where layers grow.
@@ -90,10 +99,49 @@ impl Cache {
         self.directory.join("builds")
     }
 
-    /// Whether a layer of these owners is there, whole.
-    pub fn has_layer(&self, owners: &str, key: &str) -> bool {
-        Cache::layers_of(&self.directory, owners).join(key).is_dir()
+    /// Whether the layer of this name is there, whole.
+    pub fn has_layer(&self, name: &str) -> bool {
+        layers::is_whole(&self.layers(), name)
     }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        if let Some(claim) = &self.throw_away {
+            // The keeper may have been faster; and what is left the next run removes.
+            let _ = tree::remove(claim.path());
+        }
+    }
+}
+
+/// Where the cache is, whether it is there or not.
+pub fn place(option: Option<&Path>) -> Result<PathBuf> {
+    match option {
+        Some(path) => std::path::absolute(path)
+            .context(Kind::Config, || format!("reading --cache-dir {}", path.display())),
+        None => default_directory(),
+    }
+}
+
+fn make_places(directory: &Path) -> Result<()> {
+    let make = |name: &str, mode: Option<u32>| {
+        let place = directory.join(name);
+        std::fs::create_dir_all(&place)?;
+        // One that an earlier version left open is closed, too.
+        mode.map_or(Ok(()), |mode| std::fs::set_permissions(&place, Permissions::from_mode(mode)))
+    };
+    [("indices", None), ("archives", None), ("layers", Some(PRIVATE)), ("builds", Some(PRIVATE))]
+        .into_iter()
+        .try_for_each(|(name, mode)| make(name, mode))
+        .map_err(|error| {
+            Error::host(format!("making the cache directory {}", directory.display()))
+                .because(&error)
+                .hint("Name another place with --cache-dir, or keep nothing with --no-cache.")
+        })
+}
+
+fn in_use(directory: &Path) -> PathBuf {
+    directory.join("in-use")
 }
 
 /// root's cache is the system's; a user's is where the XDG Base Directory Specification puts it.
@@ -111,11 +159,43 @@ fn default_directory() -> Result<PathBuf> {
     })
 }
 
-/// Holds a place for one process at a time; the lock goes with the process.
-pub fn lock(path: &Path) -> Result<File> {
-    let context = || format!("locking {}", path.display());
-    let file =
-        File::options().create(true).write(true).truncate(false).open(path).context(Kind::Host, context)?;
-    file.lock().context(Kind::Host, context)?;
-    Ok(file)
+/// Opens a lock file, closed to others: who can read a file can keep it locked.
+fn lock_file(path: &Path) -> Result<File> {
+    File::options()
+        .mode(0o600)
+        .create(true)
+        .read(true)
+        .write(true)
+        .truncate(false)
+        .open(path)
+        .context(Kind::Host, || format!("opening {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_holds_files_of_guests_is_closed_to_others() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("layers")).unwrap();
+        let cache = Cache::open(Some(directory.path()), false, Path::new("/nowhere")).unwrap();
+        assert_eq!((mode(&cache.layers()), mode(&cache.builds())), (PRIVATE, PRIVATE));
+        assert_eq!(mode(&in_use(directory.path())), 0o600);
+        assert_eq!(cache.kept(), Some(directory.path()));
+    }
+
+    #[test]
+    fn a_throw_away_cache_goes_with_its_value() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::open(None, true, directory.path()).unwrap();
+        let path = cache.thrown_away().unwrap().to_owned();
+        assert_eq!((cache.kept(), mode(&path)), (None, PRIVATE));
+        drop(cache);
+        assert!(!path.exists());
+    }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::target::Target;
-use crate::build::{self, Partial};
-use crate::error::{Error, Kind, Result};
+use crate::build;
+use crate::error::Result;
 use crate::event::{Recorder, Sink};
 use crate::host::interrupt::Interrupt;
 use crate::host::run::Runner;
@@ -29,22 +29,21 @@ pub fn run(args: Args, ui: &Ui) -> Result<()> {
     let interrupt = Interrupt::install()?;
     let runner = Runner::new(Arc::new(Fanout(vec![ui.sink(), Arc::clone(&recorder) as Arc<dyn Sink>])));
     interrupt.on_cancel(runner.canceller());
-    let planned = plan::make(&appliance, &runner).map_err(|error| told_apart(error, &interrupt))?;
-    build::fetch(&planned, &runner).map_err(|error| told_apart(error, &interrupt))?;
+    let told_apart = |error| interrupt.told_apart(error);
+    let planned = plan::make(&appliance, &runner).map_err(told_apart)?;
+    build::clear_up(&planned, &runner);
+    planned.cache.settle();
+    build::fetch(&planned, &runner).map_err(told_apart)?;
 
-    let partial = Partial::create(&planned.plan)?;
-    let log = Arc::new(LogFile::create(&partial.path().join(LOG))?);
+    let begun = build::begin(&planned, &runner).map_err(told_apart)?;
+    interrupt.on_cancel(Box::new(begun.canceller()));
+    let log = Arc::new(LogFile::create(&begun.partial().join(LOG))?);
     let sinks = vec![ui.sink(), Arc::clone(&recorder) as Arc<dyn Sink>, Arc::clone(&log) as Arc<dyn Sink>];
     let runner = Runner::new(Arc::new(Fanout(sinks)));
     interrupt.on_cancel(runner.canceller());
-    let receipt = build::build(&planned, &partial, &runner, &recorder, &|cancel| interrupt.on_cancel(cancel))
-        .map_err(|error| told_apart(error, &interrupt))?;
+    let receipt = begun.finish(&runner, &recorder).map_err(told_apart)?;
     log.close()?;
+    build::prune(planned, &runner);
     ui.finish(&recorder);
     ui.print(&format!("{}\n", receipt.image.display()))
-}
-
-/// Whatever failed after the user wanted to stop failed for that reason.
-fn told_apart(error: Error, interrupt: &Interrupt) -> Error {
-    if interrupt.is_cancelled() { Error::new(Kind::Interrupted, "interrupted") } else { error }
 }

@@ -4,6 +4,7 @@
 //! own: `rvmb HYPERVISOR DISTRO [options]`.
 
 pub mod build;
+pub mod cache;
 pub mod completions;
 pub mod options;
 pub mod order;
@@ -34,6 +35,7 @@ Examples:
   rvmb kvm debian --help                 every option of a build
   rvmb test debian-kvm                   boot what was built and look at it
   rvmb suites                            the releases that can be built
+  rvmb cache list                        what is kept between builds
 
 Exit codes: 0 done, 2 usage, 3 configuration, 4 this host lacks something, 5 build, 6 delivery,
 7 boot check, 130 interrupted.";
@@ -49,6 +51,8 @@ pub enum Verb {
     Suites(suites::SuitesArgs),
     /// Boot an image and check it.
     Test(test::Arguments),
+    /// Say what is kept between builds, or remove it.
+    Cache(cache::Args),
     /// Print a completion script.
     Completions(completions::Args),
     /// Be the keeper or the worker of another rvmb.
@@ -95,6 +99,7 @@ pub fn command() -> Command {
             test::Arguments::augment_args(Command::new("test"))
                 .about("Boot an image and check it from inside"),
         )
+        .subcommand(cache::command())
         .subcommand(
             completions::Args::augment_args(Command::new("completions"))
                 .about("Print a completion script for a shell"),
@@ -105,7 +110,7 @@ pub fn command() -> Command {
 }
 
 /// The verbs beside the hypervisors.
-const VERBS: &[&str] = &["plan", "suites", "test", "completions", "worker"];
+const VERBS: &[&str] = &["plan", "suites", "test", "cache", "completions", "worker"];
 
 /// Understands a command line; `arguments` are without the program's name.
 pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Refusal> {
@@ -125,6 +130,7 @@ fn verb(name: &str, matches: &ArgMatches) -> Result<Verb, Refusal> {
         "plan" => plan::Args::from_matches(matches).map(Verb::Plan).map_err(Refusal::Usage),
         "suites" => suites::SuitesArgs::from_arg_matches(matches).map(Verb::Suites).map_err(Refusal::Clap),
         "test" => test::Arguments::from_arg_matches(matches).map(Verb::Test).map_err(Refusal::Clap),
+        "cache" => cache::Args::from_matches(matches).map(Verb::Cache).map_err(Refusal::Clap),
         "completions" => {
             completions::Args::from_arg_matches(matches).map(Verb::Completions).map_err(Refusal::Clap)
         }
@@ -147,6 +153,7 @@ pub fn run(verb: Verb, ui: &Ui) -> Result<()> {
             interrupt.on_cancel(runner.canceller());
             test::run(&args, interrupt.flag(), &runner)
         }
+        Verb::Cache(args) => cache::run(args, ui),
         Verb::Completions(args) => completions::run(&args, &mut ui.stdout()),
         Verb::Worker(args) => worker::run(&args),
     }

@@ -4,6 +4,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::target::{self, Target};
 use crate::error::{Context, Error, Kind, Result};
+use crate::host::interrupt::Interrupt;
 use crate::host::run::Runner;
 use crate::plan::{self, Plan};
 use crate::ui::{self, Ui, Verbosity};
@@ -48,7 +49,10 @@ impl Args {
 /// Plans, and says what.
 pub fn run(args: Args, ui: &Ui) -> Result<()> {
     let appliance = args.target.appliance()?;
-    let planned = plan::make(&appliance, &Runner::new(ui.sink()))?;
+    let interrupt = Interrupt::install()?;
+    let runner = Runner::new(ui.sink());
+    interrupt.on_cancel(runner.canceller());
+    let planned = plan::make(&appliance, &runner).map_err(|error| interrupt.told_apart(error))?;
     show(&planned.plan, args.json, ui)
 }
 

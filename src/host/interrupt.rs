@@ -79,6 +79,11 @@ impl Interrupt {
         if self.is_cancelled() { Err(Error::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
     }
 
+    /// Whatever failed after the user wanted to stop failed for that reason.
+    pub fn told_apart(&self, error: Error) -> Error {
+        self.check().err().unwrap_or(error)
+    }
+
     /// Does what a signal does but for ending the process.
     fn cancel(&self) -> First {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,6 +144,7 @@ mod tests {
         interrupt.on_cancel(Box::new(move || late.send("late").unwrap()));
         assert_eq!(calls.try_iter().collect::<Vec<_>>(), ["early", "late"]);
         assert_eq!(interrupt.check().unwrap_err().kind(), Kind::Interrupted);
+        assert_eq!(interrupt.told_apart(Error::build("x")).kind(), Kind::Interrupted);
     }
 
     #[test]

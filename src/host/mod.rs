@@ -2,11 +2,16 @@
 
 pub mod access;
 pub mod apt;
+pub mod claim;
 pub mod identity;
 pub mod interrupt;
+pub mod leftovers;
+mod lines;
+mod listen;
 pub mod lock;
 pub mod mounts;
 pub mod namespaces;
+pub mod process;
 pub mod run;
 pub mod seccomp;
 pub mod template;

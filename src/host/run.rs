@@ -11,18 +11,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal};
 
 use super::interrupt::OnCancel;
+use super::listen::listen;
+pub use super::process::Process;
 use super::tools;
+use super::tree::Root;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Sink};
 
@@ -31,9 +31,6 @@ pub const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 
 /// How many of its last lines an error shows of a failed program.
 const TAIL_LINES: usize = 12;
-
-/// How often a program in the background is asked whether it still runs.
-const POLL: Duration = Duration::from_millis(20);
 
 /// What is done in the child between fork and exec: system calls only, no allocation.
 pub type BeforeExec = Arc<dyn Fn() -> std::io::Result<()> + Send + Sync>;
@@ -105,6 +102,7 @@ impl Runner {
             directory: None,
             input: Vec::new(),
             before_exec: None,
+            tree: None,
             sink: Arc::clone(&self.sink),
             running: Arc::clone(&self.running),
         }
@@ -119,6 +117,7 @@ pub struct Command {
     directory: Option<PathBuf>,
     input: Vec<u8>,
     before_exec: Option<BeforeExec>,
+    tree: Option<PathBuf>,
     sink: Arc<dyn Sink>,
     running: Arc<Mutex<Running>>,
 }
@@ -176,6 +175,14 @@ impl Command {
         self
     }
 
+    /// Says that what is done in the child makes the tree at `root` its root directory: the program is
+    /// the tree's own.
+    #[must_use]
+    pub fn of_tree(mut self, root: &Path) -> Self {
+        self.tree = Some(root.to_owned());
+        self
+    }
+
     /// Runs it to its end; any exit code but 0 is an error.
     pub fn run(self) -> Result<()> {
         self.output().map(drop)
@@ -193,11 +200,11 @@ impl Command {
     }
 
     /// Runs it to its end, whatever its exit code.
-    pub fn outcome(self) -> Result<Outcome> {
+    pub fn outcome(mut self) -> Result<Outcome> {
         self.say_command();
         #[expect(clippy::disallowed_methods, reason = "this is the runner")]
         let mut expression = duct::cmd(&self.program, &self.arguments)
-            .stdin_bytes(self.input)
+            .stdin_bytes(std::mem::take(&mut self.input))
             .stdout_capture()
             .stderr_capture()
             .unchecked()
@@ -212,9 +219,9 @@ impl Command {
                 Ok(())
             })
             .start()
-            .map_err(|error| not_started(&self.program, &error))?;
+            .map_err(|error| self.not_started(&error))?;
         let _noted = Noted::new(&self.running, handle.pids())?;
-        let output = handle.wait().map_err(|error| not_started(&self.program, &error))?;
+        let output = handle.wait().map_err(|error| self.not_started(&error))?;
         let outcome = Outcome {
             status: output.status,
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -227,35 +234,22 @@ impl Command {
     }
 
     /// Runs it to its end and hands over each line of standard output and standard error as it comes;
-    /// any exit code but 0 is an error.
+    /// any exit code but 0 is an error. What it leaves running is not waited for.
     pub fn stream(self, mut each: impl FnMut(&str)) -> Result<()> {
         self.say_command();
         let mut command = self.plain();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         prepare(&mut command, self.before_exec.clone());
-        let mut child = command.spawn().map_err(|error| not_started(&self.program, &error))?;
+        let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
 
         let _noted = Noted::new(&self.running, vec![child.id()])?;
-        let (sender, lines) = mpsc::channel();
         let mut tail = VecDeque::with_capacity(TAIL_LINES);
-        std::thread::scope(|scope| {
-            if let Some(stdout) = child.stdout.take() {
-                let sender = sender.clone();
-                scope.spawn(move || send_lines(stdout, &sender));
-            }
-            if let Some(stderr) = child.stderr.take() {
-                scope.spawn(move || send_lines(stderr, &sender));
-            }
-            for line in lines {
-                self.sink.emit(Event::Debug { text: line.clone() });
-                each(&line);
-                if tail.len() == TAIL_LINES {
-                    tail.pop_front();
-                }
-                tail.push_back(line);
-            }
-        });
-        let status = child.wait().map_err(|error| not_started(&self.program, &error))?;
+        let status = listen(&mut child, &mut |line| {
+            self.sink.emit(Event::Debug { text: line.clone() });
+            each(&line);
+            keep_last(&mut tail, line);
+        })
+        .map_err(|error| Error::build(format!("listening to {}", self.program.display())).because(&error))?;
         if status.success() { Ok(()) } else { Err(failure(&self.program, status, tail.into_iter())) }
     }
 
@@ -264,7 +258,7 @@ impl Command {
     pub fn spawn_detached(self) -> Result<(Child, ChildStdin, ChildStdout)> {
         let mut command = self.plain();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-        let mut child = command.spawn().map_err(|error| not_started(&self.program, &error))?;
+        let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
         match (child.stdin.take(), child.stdout.take()) {
             (Some(stdin), Some(stdout)) => Ok((child, stdin, stdout)),
             _ => Err(Error::build(format!("{} was started without pipes", self.program.display()))),
@@ -277,7 +271,7 @@ impl Command {
         let mut command = self.plain();
         command.stdin(Stdio::piped());
         prepare(&mut command, self.before_exec.clone());
-        let mut child = command.spawn().map_err(|error| not_started(&self.program, &error))?;
+        let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
         match child.stdin.take() {
             Some(stdin) => Ok((child, stdin)),
             None => Err(Error::build(format!("{} was started without a pipe", self.program.display()))),
@@ -304,12 +298,22 @@ impl Command {
         let mut command = self.plain();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         prepare(&mut command, self.before_exec.clone());
-        let mut child = command.spawn().map_err(|error| not_started(&self.program, &error))?;
-        let said = child.stderr.take().map(|stderr| {
-            let sink = Arc::clone(&self.sink);
-            std::thread::spawn(move || keep_tail(stderr, &*sink))
-        });
-        Ok(Process { program: self.program, child, said, status: None })
+        let child = command.spawn().map_err(|error| self.not_started(&error))?;
+        Ok(Process::new(self.program, child, &self.sink))
+    }
+
+    /// Why it did not start. "No such file" may be said of the program, of its interpreter, of the
+    /// directory that it was to start in, or of what [`Command::before_exec`] does.
+    fn not_started(&self, error: &std::io::Error) -> Error {
+        let name = self.program.to_string_lossy();
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        match &self.tree {
+            Some(root) if missing && !is_in_tree(root, &name) => {
+                Error::build(format!("the tree has no {name}"))
+            }
+            None if missing && !is_here(&name) => tools::missing(&name),
+            _ => Error::build(format!("starting {name}")).because(error),
+        }
     }
 
     /// The command as a shell would take it, for the log.
@@ -347,82 +351,6 @@ impl Drop for Noted<'_> {
     }
 }
 
-/// A program that runs in the background. Dropping it kills the program and waits for its end.
-pub struct Process {
-    program: OsString,
-    child: Child,
-    said: Option<JoinHandle<VecDeque<String>>>,
-    status: Option<ExitStatus>,
-}
-
-impl Process {
-    /// How it ended, if it has.
-    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        if self.status.is_none() {
-            self.status = self.child.try_wait().map_err(|error| {
-                Error::build(format!("waiting for {}", self.program.to_string_lossy())).because(&error)
-            })?;
-        }
-        Ok(self.status)
-    }
-
-    /// Waits for its end, at most for `limit`.
-    pub fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
-        let start = Instant::now();
-        loop {
-            let status = self.ended()?;
-            if status.is_some() || start.elapsed() >= limit {
-                return Ok(status);
-            }
-            std::thread::sleep(POLL);
-        }
-    }
-
-    /// Stops it if it still runs, and returns the error that tells how it ended and what it said last.
-    pub fn into_failure(mut self) -> Error {
-        let status = self.stop();
-        let said = self.said.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        match status {
-            Ok(status) => failure(&self.program, status, said.into_iter()),
-            Err(error) => not_started(&self.program, &error),
-        }
-    }
-
-    fn stop(&mut self) -> std::io::Result<ExitStatus> {
-        if let Some(status) = self.status {
-            return Ok(status);
-        }
-        self.child.kill()?;
-        let status = self.child.wait()?;
-        self.status = Some(status);
-        Ok(status)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Nobody is left to take an error, and a program that has ended already is no error.
-        let _ = self.stop();
-    }
-}
-
-/// Reads a stream to its end, says its lines and keeps the last ones.
-fn keep_tail(stream: impl std::io::Read, sink: &dyn Sink) -> VecDeque<String> {
-    let mut tail = VecDeque::with_capacity(TAIL_LINES);
-    let mut reader = BufReader::new(stream);
-    let mut buffer = Vec::new();
-    while reader.read_until(b'\n', &mut buffer).is_ok_and(|count| count > 0) {
-        let line = String::from_utf8_lossy(&buffer).trim_end().to_owned();
-        sink.emit(Event::Debug { text: line.clone() });
-        if tail.len() == TAIL_LINES {
-            tail.pop_front();
-        }
-        tail.push_back(line);
-        buffer.clear();
-    }
-    tail
-}
-
 /// Sets up what every child has in common.
 #[expect(unsafe_code, reason = "the hook between fork and exec")]
 fn prepare(command: &mut std::process::Command, hook: Option<BeforeExec>) {
@@ -438,23 +366,15 @@ fn prepare(command: &mut std::process::Command, hook: Option<BeforeExec>) {
     }
 }
 
-/// Sends what a stream says, line by line; a carriage return ends a line, too.
-fn send_lines(stream: impl std::io::Read, lines: &mpsc::Sender<String>) {
-    let mut reader = BufReader::new(stream);
-    let mut buffer = Vec::new();
-    while reader.read_until(b'\n', &mut buffer).is_ok_and(|count| count > 0) {
-        for line in
-            String::from_utf8_lossy(&buffer).split(['\r', '\n']).filter(|line| !line.trim().is_empty())
-        {
-            if lines.send(line.trim_end().to_owned()).is_err() {
-                return;
-            }
-        }
-        buffer.clear();
+/// Keeps a line among the last ones.
+pub(super) fn keep_last(tail: &mut VecDeque<String>, line: String) {
+    if tail.len() == TAIL_LINES {
+        tail.pop_front();
     }
+    tail.push_back(line);
 }
 
-fn failure(program: &OsStr, status: ExitStatus, lines: impl Iterator<Item = String>) -> Error {
+pub(super) fn failure(program: &OsStr, status: ExitStatus, lines: impl Iterator<Item = String>) -> Error {
     let name = program.to_string_lossy();
     let how = match (status.code(), status.signal()) {
         (Some(code), _) => format!("{name} failed with exit code {code}"),
@@ -466,12 +386,18 @@ fn failure(program: &OsStr, status: ExitStatus, lines: impl Iterator<Item = Stri
     Error::build(how).tail(said.into_iter().skip(skip))
 }
 
-fn not_started(program: &OsStr, error: &std::io::Error) -> Error {
-    let name = program.to_string_lossy();
-    if error.kind() == std::io::ErrorKind::NotFound {
-        return tools::missing(&name);
+fn is_here(program: &str) -> bool {
+    if program.contains('/') { Path::new(program).exists() } else { tools::find(program).is_some() }
+}
+
+fn is_in_tree(root: &Path, program: &str) -> bool {
+    let Ok(root) = Root::open(root) else { return false };
+    // What cannot be looked at did not start for another reason than being absent.
+    let there = |path: &str| root.exists(path).unwrap_or(true);
+    if program.contains('/') {
+        return there(program);
     }
-    Error::new(Kind::Build, format!("starting {name}")).because(error)
+    SEARCH_PATH.split(':').any(|directory| there(&format!("{directory}/{program}")))
 }
 
 /// Quotes a word for a POSIX shell.
@@ -522,28 +448,39 @@ mod tests {
     }
 
     #[test]
-    fn a_program_in_the_background_is_waited_for() {
-        let mut process = runner().command("sh").args(["-c", "exit 7"]).start().unwrap();
-        let status = process.wait(Duration::from_secs(10)).unwrap().unwrap();
-        assert_eq!(status.code(), Some(7));
-
-        let mut process = runner().command("sh").args(["-c", "echo gone >&2; exit 1"]).start().unwrap();
-        process.wait(Duration::from_secs(10)).unwrap();
-        let error = process.into_failure();
-        assert_eq!(
-            (error.message(), error.tail_lines()),
-            ("sh failed with exit code 1", &["gone".to_owned()][..])
-        );
+    fn what_a_program_leaves_running_is_not_waited_for() {
+        let start = std::time::Instant::now();
+        let mut lines = Vec::new();
+        let script = "sleep 30 & printf 'last words'";
+        runner().command("sh").args(["-c", script]).stream(|line| lines.push(line.to_owned())).unwrap();
+        assert_eq!(lines, ["last words"]);
+        assert!(start.elapsed().as_secs() < 15, "{:?}", start.elapsed());
     }
 
     #[test]
-    fn a_program_in_the_background_dies_with_its_guard() {
-        let mut process = runner().command("sleep").arg("1000").start().unwrap();
-        let directory = PathBuf::from(format!("/proc/{}", process.child.id()));
-        assert_eq!(process.wait(Duration::ZERO).unwrap(), None);
-        assert!(directory.exists());
-        drop(process);
-        assert!(!directory.exists());
+    fn only_a_missing_program_is_called_missing() {
+        let refuse: BeforeExec = Arc::new(|| Err(rustix::io::Errno::NOENT.into()));
+        let tree = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(tree.path().join("usr/bin")).unwrap();
+        std::fs::write(tree.path().join("usr/bin/there"), "").unwrap();
+        let runner = runner();
+        let nowhere = Path::new("/no/such/directory");
+        let table = [
+            (runner.command("no-such-program"), Kind::Host, "no-such-program is not installed"),
+            (runner.command("true").before_exec(Arc::clone(&refuse)), Kind::Build, "starting true"),
+            (runner.command("true").directory(nowhere), Kind::Build, "starting true"),
+            (
+                runner.command("mke2fs").before_exec(Arc::clone(&refuse)).of_tree(tree.path()),
+                Kind::Build,
+                "the tree has no mke2fs",
+            ),
+            (runner.command("there").before_exec(refuse).of_tree(tree.path()), Kind::Build, "starting there"),
+        ];
+        for (command, kind, message) in table {
+            let error = command.stream(|_| {}).unwrap_err();
+            assert_eq!((error.kind(), error.message()), (kind, message));
+            assert!(kind == Kind::Host || error.hints().is_empty(), "{error:?}");
+        }
     }
 
     #[test]

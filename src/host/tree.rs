@@ -1,11 +1,11 @@
 //! Trees of files: removing them, and looking into them without ever leaving them.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
@@ -276,19 +276,6 @@ fn found<T>(result: rustix::io::Result<T>) -> rustix::io::Result<Option<T>> {
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Writes a file that only its owner can read, replacing what is there.
-pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
-    let context = || format!("writing {}", path.display());
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .context(Kind::Build, context)?;
-    file.write_all(content).context(Kind::Build, context)
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Host {
         let (sources, access, overlay) = std::thread::scope(|scope| {
             let sources = scope.spawn(|| apt::host_sources(runner));
             let access = scope.spawn(|| Access::of_host(appliance.proxy.as_deref(), runner));
-            let overlay = front::probe(runner, &privilege, cache.directory().to_owned());
+            let overlay = front::probe(runner, &privilege, &[cache.builds(), scratch.clone()]);
             (answer(sources), answer(access), overlay)
         });
         let (sources, mut access, overlay) = (sources?, access?, overlay?);

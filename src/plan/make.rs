@@ -15,7 +15,7 @@ use super::{
     passwords, resolve,
 };
 use crate::appliance::Appliance;
-use crate::cache::Cache;
+use crate::cache::{Cache, layers as kept};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Step};
 use crate::host::access::{Access, without_login};
@@ -243,7 +243,7 @@ fn layers(
         })
         .transpose()?;
     let layer = |key: String| Layer {
-        cached: host.overlay && host.cache.has_layer(&host.privilege.owners(), &key),
+        cached: host.overlay && host.cache.has_layer(&kept::name(&host.privilege.owners(), &key)),
         key,
     };
     Ok(Layers {

@@ -19,11 +19,13 @@
 use std::path::{Path, PathBuf};
 
 use super::{Site, bootstrap, initramfs, packages, seal};
-use crate::cache::{self, Cache};
+use crate::cache::Cache;
+use crate::cache::layers::{self as kept_layers, Slot};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Outcome, Step};
+use crate::host::leftovers;
 use crate::host::mounts::Overlay;
-use crate::host::tree::Root;
+use crate::host::tree::{self, Root};
 use crate::plan;
 
 /// The finished tree, as long as this lives.
@@ -52,11 +54,7 @@ pub fn tree(site: &Site<'_>, growing: &Path) -> Result<Tree> {
 fn overlaid(site: &Site<'_>, growing: &Path) -> Result<Tree> {
     let layers = &site.plan.packages.layers;
     let host = &site.plan.host;
-    let kept = host.cache.as_deref().map(|cache| Cache::layers_of(cache, &host.privilege.owners()));
-    if let Some(kept) = &kept {
-        std::fs::create_dir_all(kept).context(Kind::Build, || format!("creating {}", kept.display()))?;
-    }
-    let shelf = Shelf { site, growing, kept };
+    let shelf = Shelf { site, growing, kept: host.cache.as_deref().map(Cache::layers_in) };
     let base = shelf.layer(Step::Bootstrap, &layers.base, &[], |root| bootstrap::run(site, root))?;
 
     let (boot, above) = std::thread::scope(|scope| {
@@ -126,18 +124,20 @@ impl Shelf<'_> {
         make: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<PathBuf> {
         event::step(self.site.runner.sink().as_ref(), step, || {
-            let Some(kept) = self.kept.as_ref().map(|directory| directory.join(&layer.key)) else {
+            let Some(directory) = &self.kept else {
                 return Ok((self.grow(&layer.key, below, make)?, Outcome::Done));
             };
             // Another build may be making the same layer: wait for it, then look.
-            let _lock = cache::lock(&kept.with_extension("lock"))?;
-            if kept.is_dir() {
-                touch(&kept)?;
+            let name = kept_layers::name(&self.site.plan.host.privilege.owners(), &layer.key);
+            let mut slot = Slot::take(directory, &name, self.site.runner.sink().as_ref())?;
+            let kept = slot.path().to_owned();
+            if slot.is_whole() {
+                slot.touch()?;
                 return Ok((kept, Outcome::Cached));
             }
-            let grown = self.grow(&layer.key, below, make)?;
-            std::fs::rename(&grown, &kept)
-                .context(Kind::Build, || format!("keeping the layer {}", kept.display()))?;
+            // One that is there and not whole may have lost its files with the power.
+            tree::remove(&kept)?;
+            slot.keep(&self.grow(&layer.key, below, make)?)?;
             Ok((kept, Outcome::Done))
         })
     }
@@ -155,17 +155,11 @@ impl Shelf<'_> {
             below => Some(Overlay::mount(below, &upper, &place.join("work"), &root)?),
         };
         make(&root)?;
+        leftovers::end(&root)?;
         seal::tidy(&Root::open(&root)?)?;
         if let Some(overlay) = overlay {
             overlay.close()?;
         }
         Ok(upper)
     }
-}
-
-/// Marks a layer as used now, for the cleaning of the cache.
-fn touch(layer: &Path) -> Result<()> {
-    let context = || format!("marking {} as used", layer.display());
-    let lock = std::fs::File::open(layer.with_extension("lock")).context(Kind::Build, context)?;
-    lock.set_modified(std::time::SystemTime::now()).context(Kind::Build, context)
 }

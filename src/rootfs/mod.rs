@@ -57,7 +57,8 @@ impl<'a> Site<'a> {
 
     /// A program of the tree's own, run in it.
     pub fn program(&self, root: &Path, program: &str) -> Result<Command> {
-        Ok(self.runner.command(program).env("HOME", "/root").before_exec(self.view(root).chroot().hook()?))
+        let inside = self.view(root).chroot().hook()?;
+        Ok(self.runner.command(program).env("HOME", "/root").before_exec(inside).of_tree(root))
     }
 }
 

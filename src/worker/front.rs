@@ -5,28 +5,33 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Answer, Message, Order, Task, receive, send};
+use super::{Answer, Message, Order, Places, Task, receive, send};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::Sink;
+use crate::host::claim;
 use crate::host::namespaces;
 use crate::host::run::Runner;
 use crate::host::tools;
 use crate::plan::Privilege;
 
+/// Stem of the directories in which a worker tries what the kernel can do.
+pub(crate) const PROBE: &str = "rvmb-probe";
+
 /// A worker at work.
 pub struct Worker {
     keeper: Child,
     orders: Arc<Mutex<Option<ChildStdin>>>,
+    /// The same after the point of no return, where nobody else can take them.
+    committed: Option<ChildStdin>,
     messages: BufReader<ChildStdout>,
     /// What is to be removed should the keeper die.
-    scratch: Vec<PathBuf>,
-    partial: Vec<PathBuf>,
+    places: Places,
     privilege: Privilege,
-    runner: Runner,
+    cleaner: Runner,
 }
 
 impl Worker {
-    /// Starts a worker and gives it its order.
+    /// Starts a worker and gives it its order. The directories of the order are there when it returns.
     pub fn start(runner: &Runner, privilege: &Privilege, order: &Order) -> Result<Worker> {
         let mut command = runner.command("/proc/self/exe").args(["worker", "keeper"]);
         if matches!(privilege, Privilege::UserNamespace { .. }) {
@@ -43,15 +48,22 @@ impl Worker {
             map_ids(runner, keeper.id(), *subuid, *subgid, *count)?;
         }
         send(&mut stdin, order)?;
-        Ok(Worker {
+        // From here on there is something to clean up.
+        let mut worker = Worker {
             keeper,
             orders: Arc::new(Mutex::new(Some(stdin))),
+            committed: None,
             messages,
-            scratch: order.scratch.clone(),
-            partial: order.partial.clone(),
+            places: order.places.clone(),
             privilege: privilege.clone(),
-            runner: runner.clone(),
-        })
+            // The user's wish to stop ends what this runner starts, and must not end the cleaning.
+            cleaner: Runner::new(Arc::clone(runner.sink())),
+        };
+        match receive::<Message>(&mut worker.messages)? {
+            Some(Message::Ready) => Ok(worker),
+            Some(Message::Failed(error)) => Err(error),
+            _ => Err(worker.lost()),
+        }
     }
 
     /// What ends the work when it is called, from any thread: the keeper sees the end of its input.
@@ -67,38 +79,53 @@ impl Worker {
                 Some(Message::Event(event)) => sink.emit(event),
                 Some(Message::Done(answer)) => return Ok(answer),
                 Some(Message::Failed(error)) => return Err(error),
-                Some(Message::Unmapped) => {}
-                None => {
-                    let cancelled = self.orders.lock().unwrap_or_else(PoisonError::into_inner).is_none();
-                    return Err(if cancelled {
-                        Error::new(Kind::Interrupted, "interrupted")
-                    } else {
-                        Error::build("the worker was lost: its keeper ended without a word")
-                            .hint("Look for an out-of-memory kill in the kernel's log (`dmesg`).")
-                    });
-                }
+                Some(Message::Unmapped | Message::Ready) => {}
+                None => return Err(self.lost()),
             }
         }
     }
 
-    /// Tells the keeper that what it holds for partial was delivered, and waits for its end.
-    pub fn release(mut self) -> Result<()> {
-        if let Some(mut orders) = self.orders.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            send(&mut orders, &super::keeper::RELEASE)?;
+    fn lost(&self) -> Error {
+        if self.orders.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            return Error::new(Kind::Interrupted, "interrupted");
         }
-        self.partial.clear();
-        Ok(())
+        Error::build("the worker was lost: its keeper ended without a word")
+            .hint("Look for an out-of-memory kill in the kernel's log (`dmesg`).")
+    }
+
+    /// The point of no return: from here on [`Worker::canceller`] does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Interrupted`] where it was called before: the keeper is removing the results.
+    pub fn commit(&mut self) -> Result<()> {
+        self.committed = self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if self.committed.is_some() { Ok(()) } else { Err(Error::new(Kind::Interrupted, "interrupted")) }
+    }
+
+    /// Tells the keeper that the results were delivered, and waits for its end.
+    pub fn release(mut self) {
+        // Whatever happens to the keeper now, what was partial is so no more.
+        self.places.partial.clear();
+        self.places.parents.clear();
+        if let Some(orders) = &mut self.committed {
+            // A keeper that has died is no failure any more: its scratch directories go with this value.
+            let _ = send(orders, &super::keeper::RELEASE);
+        }
     }
 
     fn end(&mut self) -> Result<()> {
         drop(self.orders.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.committed.take());
         let status = self.keeper.wait().context(Kind::Build, || "waiting for the keeper".into())?;
-        let paths: Vec<PathBuf> = self.scratch.drain(..).chain(self.partial.drain(..)).collect();
-        if status.success() || paths.is_empty() {
+        if status.success() {
             return Ok(());
         }
         // The keeper died before it could clean up; another one does.
-        remove(&self.runner, &self.privilege, paths)
+        if self.places.remain() {
+            remove(&self.cleaner, &self.privilege, self.places.trees().cloned().collect())?;
+        }
+        self.places.remove_partial()
     }
 }
 
@@ -106,7 +133,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
             let text = format!("cleaning up after the worker: {error}");
-            self.runner.sink().emit(crate::event::Event::Warning { text });
+            self.cleaner.sink().emit(crate::event::Event::Warning { text });
         }
     }
 }
@@ -134,9 +161,14 @@ fn no_user_namespace(keeper: &mut Child) -> Error {
     namespaces::with_cures(Error::host(refused))
 }
 
-/// Asks a worker what this host can do for a build that keeps its files in `directory`.
-pub fn probe(runner: &Runner, privilege: &Privilege, directory: PathBuf) -> Result<bool> {
-    let order = Order { task: Task::Probe { directory }, scratch: Vec::new(), partial: Vec::new() };
+/// Asks a worker what this host can do for a build that keeps its files in `directories`.
+pub fn probe(runner: &Runner, privilege: &Privilege, directories: &[PathBuf]) -> Result<bool> {
+    let mut scratch = Vec::new();
+    for directory in directories {
+        scratch.push(claim::fresh(directory, PROBE)?);
+    }
+    let task = Task::Probe { directories: scratch.clone() };
+    let order = Order { task, places: Places { scratch, ..Places::default() } };
     let mut worker = Worker::start(runner, privilege, &order)?;
     match worker.wait(&crate::event::Silent)? {
         Answer::Probed { overlay } => Ok(overlay),
@@ -144,8 +176,17 @@ pub fn probe(runner: &Runner, privilege: &Privilege, directory: PathBuf) -> Resu
     }
 }
 
+/// Measures trees whose files belong to many owners, in bytes on the disk.
+pub fn measure(runner: &Runner, privilege: &Privilege, paths: Vec<PathBuf>) -> Result<Vec<u64>> {
+    let order = Order { task: Task::Measure { paths }, places: Places::default() };
+    match Worker::start(runner, privilege, &order)?.wait(&crate::event::Silent)? {
+        Answer::Measured { sizes } => Ok(sizes),
+        other => Err(Error::build(format!("the worker answered {other:?} to a measuring"))),
+    }
+}
+
 /// Removes trees whose files belong to many owners.
 pub fn remove(runner: &Runner, privilege: &Privilege, paths: Vec<PathBuf>) -> Result<()> {
-    let order = Order { task: Task::Remove { paths }, scratch: Vec::new(), partial: Vec::new() };
+    let order = Order { task: Task::Remove { paths }, places: Places::default() };
     Worker::start(runner, privilege, &order)?.wait(&crate::event::Silent).map(drop)
 }

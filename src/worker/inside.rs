@@ -4,19 +4,26 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::fs::Mode;
 use rustix::thread::UnshareFlags;
 
 use super::{Answer, Message, Order, Task, receive, send};
 use crate::build;
-use crate::error::{Context, Kind, Result};
+use crate::cache::clean;
+use crate::error::Result;
 use crate::event::{Event, Sink};
 use crate::host::mounts::{self, Overlay};
 use crate::host::namespaces;
 use crate::host::run::Runner;
 use crate::host::{seccomp, tree};
 
+/// The umask of everything that makes a tree.
+const UMASK: u32 = 0o022;
+
 /// Runs the worker to its end. Its order comes on standard input; its messages go to standard output.
 pub fn run() -> Result<()> {
+    // Modes in a tree must not depend on who builds it.
+    rustix::process::umask(Mode::from_raw_mode(UMASK));
     let Some(order) = receive::<Order>(&mut BufReader::new(std::io::stdin()))? else { return Ok(()) };
     let pipe = Arc::new(Pipe(Mutex::new(std::io::stdout())));
     let message = match work(order.task, &pipe) {
@@ -32,12 +39,18 @@ fn work(task: Task, pipe: &Arc<Pipe>) -> Result<Answer> {
     let sink: Arc<dyn Sink> = Arc::clone(pipe) as Arc<dyn Sink>;
     let runner = Runner::new(sink);
     match task {
-        Task::Probe { directory } => Ok(Answer::Probed { overlay: can_overlay(&directory)? }),
+        Task::Probe { directories } => {
+            Ok(Answer::Probed { overlay: directories.iter().all(|place| can_overlay(place)) })
+        }
         Task::Build { plan, secrets, scratch, layers, output } => {
             let workshop =
                 build::Workshop { plan: &plan, secrets: &secrets, scratch, layers, output, runner };
             let (packages, image) = build::assemble(&workshop)?;
             Ok(Answer::Built { packages, image })
+        }
+        Task::Measure { paths } => {
+            let sizes: Result<Vec<u64>> = paths.iter().map(|path| clean::size(path)).collect();
+            Ok(Answer::Measured { sizes: sizes? })
         }
         Task::Remove { paths } => {
             paths.iter().try_for_each(|path| tree::remove(path))?;
@@ -56,18 +69,12 @@ fn enter_mount_namespace() -> Result<()> {
     mounts::mount_proc().or(Ok(()))
 }
 
-/// Tries an overlay where the layers would be.
-fn can_overlay(directory: &Path) -> Result<bool> {
-    // Not named after the process: every worker is number 1 of its namespace.
-    let context = || format!("making a directory in {}", directory.display());
-    let place =
-        tempfile::Builder::new().prefix("probe-").tempdir_in(directory).context(Kind::Host, context)?;
-    let place = place.keep();
+/// Tries an overlay in a scratch directory.
+fn can_overlay(place: &Path) -> bool {
     let [lower, upper, work, target] = ["lower", "upper", "work", "target"].map(|name| place.join(name));
-    std::fs::create_dir_all(&lower).context(Kind::Host, || format!("creating {}", lower.display()))?;
-    let overlaid = Overlay::mount(&[&lower], &upper, &work, &target).and_then(Overlay::close).is_ok();
-    tree::remove(&place)?;
-    Ok(overlaid)
+    // Whatever keeps the overlay from being made, there will be none.
+    std::fs::create_dir(&lower).is_ok()
+        && Overlay::mount(&[&lower], &upper, &work, &target).and_then(Overlay::close).is_ok()
 }
 
 /// Sends events to the front.

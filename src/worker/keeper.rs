@@ -1,7 +1,9 @@
-//! The keeper: makes the namespaces, starts the worker as PID 1 in them, and cleans up after it.
+//! The keeper: makes the directories of a run and the namespaces, starts the worker as PID 1 in them,
+//! and cleans up after it.
 //!
-//! It never has a second thread: a process with threads cannot unshare its user namespace, and one
-//! that unshared its PID namespace cannot make threads. It waits with poll(2) instead.
+//! It cleans first and reports last, because the one to report to may be gone. It never has a second
+//! thread: a process with threads cannot unshare its user namespace, and one that unshared its PID
+//! namespace cannot make threads. It waits with poll(2) instead.
 
 use std::fs::File;
 use std::io::{BufReader, Write};
@@ -11,18 +13,29 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use rustix::thread::UnshareFlags;
 
+use super::stop::Stop;
 use super::{Message, Order, receive, send};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::Silent;
 use crate::host::namespaces;
 use crate::host::run::Runner;
-use crate::host::tree;
 
 /// What the front says when what was partial is delivered.
 pub(super) const RELEASE: &str = "release";
 
+/// How the work ended.
+enum Ending {
+    /// The worker has said all that there is to say.
+    ByItself,
+    /// The front is gone, or a signal came.
+    Stopped,
+    /// The worker ended without a word.
+    Lost(Error),
+}
+
 /// Runs the keeper to its end. Standard input and output lead to the front.
 pub fn run(user_namespace: bool) -> Result<()> {
+    let stop = Stop::listen()?;
     let mut input = BufReader::new(File::from(unbuffered_stdin()?));
     let mut output = std::io::stdout();
     if user_namespace {
@@ -34,22 +47,31 @@ pub fn run(user_namespace: bool) -> Result<()> {
         send(&mut output, &Message::Unmapped)?;
     }
     let Some(order) = receive::<Order>(&mut input)? else { return Ok(()) };
-    let outcome = keep(&order, &mut input, &mut output);
-    if let Err(error) = &outcome {
-        send(&mut output, &Message::Failed(error.clone()))?;
-    }
-    let cleaned = remove_all(&order.scratch);
-    let released = matches!(outcome, Ok(true))
+    // Locked until this process ends.
+    let _claims = match order.places.make() {
+        Ok(claims) => claims,
+        Err(error) => return send(&mut output, &Message::Failed(error)),
+    };
+    let outcome = keep(&order, &input, &mut output, &stop);
+    let scratch = order.places.remove_scratch();
+    let released = matches!(outcome, Ok(Ending::ByItself))
         && receive::<String>(&mut input).is_ok_and(|line| line.as_deref() == Some(RELEASE));
-    if !released {
-        remove_all(&order.partial)?;
+    let partial = if released { Ok(()) } else { order.places.remove_partial() };
+    let report = match outcome {
+        Ok(Ending::ByItself) => None,
+        Ok(Ending::Stopped) => Some(Error::new(Kind::Interrupted, "interrupted")),
+        Ok(Ending::Lost(error)) | Err(error) => Some(error),
+    };
+    if let Some(error) = report {
+        // The front may be gone, and everything is done without it.
+        let _ = send(&mut output, &Message::Failed(error));
     }
-    cleaned
+    scratch.and(partial)
 }
 
-/// Starts the worker and waits for its end, or for the end of the front. True where the worker ended
-/// by itself.
-fn keep(order: &Order, input: &mut BufReader<File>, output: &mut impl Write) -> Result<bool> {
+/// Starts the worker and waits for its end, for the end of the front, or for a signal.
+fn keep(order: &Order, input: &BufReader<File>, output: &mut impl Write, stop: &Stop) -> Result<Ending> {
+    send(output, &Message::Ready)?;
     unshare(
         UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS,
         "making the worker's namespaces",
@@ -57,46 +79,53 @@ fn keep(order: &Order, input: &mut BufReader<File>, output: &mut impl Write) -> 
     let runner = Runner::new(std::sync::Arc::new(Silent));
     let (mut worker, mut stdin) =
         runner.command("/proc/self/exe").args(["worker", "inside"]).spawn_bound()?;
-    send(&mut stdin, order)?;
-    drop(stdin);
-
     let pid = i32::try_from(worker.id()).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| Error::build("the worker has no process id"))?;
     let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
         .context(Kind::Host, || "watching the worker".into())?;
+    // One that has ended before it read its order is lost, which is told below.
+    let _ = send(&mut stdin, order);
+    drop(stdin);
+
+    let ended = wait(pidfd.as_fd(), input, stop);
+    if !matches!(ended, Ok(true)) {
+        rustix::process::pidfd_send_signal(&pidfd, Signal::KILL)
+            .context(Kind::Host, || "ending the worker".into())?;
+    }
+    // The worker is the first process of its namespace: with its end everything in it has ended.
+    let status = worker.wait().context(Kind::Build, || "waiting for the worker".into())?;
+    Ok(match ended? {
+        false => Ending::Stopped,
+        true if status.success() => Ending::ByItself,
+        true => Ending::Lost(
+            Error::build(format!("the worker was lost: {status}"))
+                .hint("Look for an out-of-memory kill in the kernel's log (`dmesg`)."),
+        ),
+    })
+}
+
+/// Waits. True where the worker ended by itself.
+fn wait(worker: std::os::fd::BorrowedFd<'_>, input: &BufReader<File>, stop: &Stop) -> Result<bool> {
     let mut watched = [
-        PollFd::new(&pidfd, PollFlags::IN),
+        PollFd::from_borrowed_fd(worker, PollFlags::IN),
+        // No flag: the end of the pipe is always told.
         PollFd::from_borrowed_fd(input.get_ref().as_fd(), PollFlags::empty()),
+        PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN),
     ];
     loop {
         match rustix::event::poll(&mut watched, None) {
-            Ok(_) => break,
+            Ok(_) => return Ok(!watched[0].revents().is_empty()),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error).context(Kind::Host, || "watching the worker".into()),
         }
     }
-    let ended = !watched[0].revents().is_empty();
-    if !ended {
-        rustix::process::pidfd_send_signal(&pidfd, Signal::KILL)
-            .context(Kind::Host, || "ending the worker".into())?;
-    }
-    let status = worker.wait().context(Kind::Build, || "waiting for the worker".into())?;
-    if ended && !status.success() {
-        let lost = Error::build(format!("the worker was lost: {status}"))
-            .hint("Look for an out-of-memory kill in the kernel's log (`dmesg`).");
-        send(output, &Message::Failed(lost))?;
-    }
-    Ok(ended)
 }
 
-fn remove_all(paths: &[std::path::PathBuf]) -> Result<()> {
-    // Every path gets its chance; the first error is the one to tell.
-    paths.iter().map(|path| tree::remove(path)).fold(Ok(()), Result::and)
-}
-
-/// Standard input without the buffer of std, which poll(2) cannot see into.
+/// Standard input without the buffer of std, which poll(2) cannot see into. Not for the worker, which
+/// would keep the front from seeing the keeper's end.
 fn unbuffered_stdin() -> Result<OwnedFd> {
-    rustix::io::dup(std::io::stdin().as_fd()).context(Kind::Host, || "opening standard input".into())
+    rustix::io::fcntl_dupfd_cloexec(std::io::stdin().as_fd(), 3)
+        .context(Kind::Host, || "opening standard input".into())
 }
 
 #[expect(unsafe_code, reason = "rustix marks unshare as unsafe, because of the file descriptor table")]

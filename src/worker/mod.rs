@@ -4,18 +4,22 @@
 //!
 //! - the [`front`] is what the user started. It starts the keeper, maps ids into its user namespace,
 //!   sends the [`Order`] and reads [`Message`]s, both as JSON lines.
-//! - the [`keeper`] stays outside the worker's PID namespace and cleans up: it removes the scratch
-//!   directories whatever happens, and what was to be delivered unless the front says that it is.
+//! - the [`keeper`] stays outside the worker's PID namespace. It makes the directories of the run and
+//!   cleans up: it removes the scratch directories whatever happens, and what was to be delivered unless
+//!   the front says that it is.
 //! - the worker proper ([`inside`]) is PID 1 of its namespace. When it ends, the kernel ends
 //!   everything that it started and drops every mount that it made.
 //!
 //! So one of front and keeper survives the death of any other, and clears up; when the front is gone,
 //! the keeper reads the end of its standard input, and when the keeper is gone, the front reads the
-//! end of its messages.
+//! end of its messages. Where both end at once, the next run removes what they left ([`sweep`]).
 
 pub mod front;
 pub mod inside;
 pub mod keeper;
+pub(crate) mod places;
+mod stop;
+pub mod sweep;
 
 use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
@@ -27,6 +31,8 @@ use crate::event::Event;
 use crate::format::Written;
 use crate::plan::{Package, Plan, Secrets};
 
+pub use places::Places;
+
 /// Longest line that either side reads: a plan with the scripts in it is far below.
 const LINE_LIMIT: u64 = 64 * 1024 * 1024;
 
@@ -35,20 +41,19 @@ const LINE_LIMIT: u64 = 64 * 1024 * 1024;
 pub struct Order {
     /// The work.
     pub task: Task,
-    /// Directories that are removed when the work has ended, however it ended.
-    pub scratch: Vec<PathBuf>,
-    /// Directories that are removed unless the front says that they were delivered.
-    pub partial: Vec<PathBuf>,
+    /// The directories that are made before it and removed after it.
+    pub places: Places,
 }
 
 /// The work.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
-    /// Find out what this host's kernel can do for a build that keeps its files in `directory`.
+    /// Find out what this host's kernel can do for a build that keeps its files beside these
+    /// directories.
     Probe {
-        /// Where the layers would be.
-        directory: PathBuf,
+        /// Scratch directories on the file systems of the layers and of the tree.
+        directories: Vec<PathBuf>,
     },
     /// Build. Results go to `output`.
     Build {
@@ -63,6 +68,11 @@ pub enum Task {
         /// Directory that becomes the destination.
         output: PathBuf,
     },
+    /// Say how much trees take on the disk whose files belong to many owners.
+    Measure {
+        /// Which.
+        paths: Vec<PathBuf>,
+    },
     /// Remove trees whose files belong to many owners.
     Remove {
         /// Which.
@@ -76,6 +86,8 @@ pub enum Task {
 pub enum Message {
     /// The keeper stands in a fresh user namespace and waits for its ids.
     Unmapped,
+    /// The directories of the run are made.
+    Ready,
     /// Something happened.
     Event(Event),
     /// The work is done.
@@ -99,6 +111,11 @@ pub enum Answer {
         packages: Vec<Package>,
         /// The image, as it was written.
         image: Written,
+    },
+    /// How much the trees take.
+    Measured {
+        /// Bytes, in the order of the trees.
+        sizes: Vec<u64>,
     },
     /// The trees are gone.
     Removed,

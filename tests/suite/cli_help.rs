@@ -23,3 +23,8 @@ fn of_a_pair() {
 fn of_plan() {
     insta::assert_snapshot!(help(&["plan"]));
 }
+
+#[test]
+fn of_cache() {
+    insta::assert_snapshot!(help(&["cache"]));
+}

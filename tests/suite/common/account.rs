@@ -124,6 +124,18 @@ impl Account {
         command
     }
 
+    /// The same with this umask.
+    pub(crate) fn with_umask(umask: &str, command: &Command) -> Command {
+        let mut under = program("/bin/sh");
+        under.args(["-c", &format!("umask {umask} && exec \"$@\""), "sh"]).arg(command.get_program());
+        under.args(command.get_args()).env_clear();
+        under.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(directory) = command.get_current_dir() {
+            under.current_dir(directory);
+        }
+        under
+    }
+
     /// `--proxy`, with the one that all tests share.
     pub(crate) fn proxy(&self) -> Vec<String> {
         if self.direct { Vec::new() } else { vec!["--proxy".to_owned(), proxy::address().to_owned()] }

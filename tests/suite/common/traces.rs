@@ -110,6 +110,22 @@ fn own_pid() -> i32 {
     i32::try_from(std::process::id()).unwrap_or(0)
 }
 
+/// Asks processes to end, as a service manager asks all of a service's at once.
+pub(crate) fn ask_to_end(family: &[Process]) {
+    for process in family {
+        let pid = rustix::process::Pid::from_raw(process.pid).expect("a process id");
+        // One that has ended since needs no asking.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+}
+
+/// Keeps a process from doing anything more; it can still be killed.
+pub(crate) fn stop(process: &Process) {
+    let pid = rustix::process::Pid::from_raw(process.pid).expect("a process id");
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP)
+        .unwrap_or_else(|error| panic!("stopping {process:?}: {error}"));
+}
+
 /// Kills a process at once.
 pub(crate) fn kill(process: &Process) {
     let pid = rustix::process::Pid::from_raw(process.pid).expect("a process id");

@@ -1,8 +1,11 @@
 //! Debian from the mirror of this host's own apt sources.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::{FIRST_BOOT, words};
 use crate::common::account::Account;
 use crate::common::machine::Bench;
+use crate::common::process::run;
 use crate::common::{anybody, begin, image};
 
 /// Ownership is part of the bytes of an image: equal images have equal owners.
@@ -14,6 +17,22 @@ fn bookworm_is_equal_to_the_byte_whether_root_or_a_user_bakes_it() {
     let by_root = bake_bookworm(&root, &["--no-cache"]);
     let by_user = bake_bookworm(&user, &[]);
     image::are_equal(&by_root.image(), &by_user.image());
+}
+
+/// Neither the modes in the image nor those of the host depend on each other.
+#[test]
+fn a_closed_umask_closes_the_result_and_not_the_guest() {
+    let Some((_turn, account)) = begin("umask", anybody) else { return };
+    let open = bake_bookworm(&account, &[]);
+    let closed = Bench::new(&account);
+    let script = closed.file("setup.sh", FIRST_BOOT);
+    let command = closed.command(&words("debian", "bookworm", &script));
+    run(&mut Account::with_umask("077", &command)).well();
+    image::are_equal(&open.image(), &closed.image());
+    for (path, expected) in [(closed.destination(), 0o700), (closed.image(), 0o600)] {
+        let mode = path.metadata().expect("looking at a result").permissions().mode() & 0o777;
+        assert_eq!(mode, expected, "{}: {mode:o}", path.display());
+    }
 }
 
 /// The second build starts from the layers of the first, and must not show it. The one machine that they

@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{FIRST_BOOT, words};
-use crate::common::machine::Bench;
+use crate::common::machine::{Bench, names};
 use crate::common::process::run;
 use crate::common::traces::{self, Process};
 use crate::common::{anybody, begin};
@@ -22,26 +22,42 @@ enum Victim {
     Worker,
     /// A program that rvmb runs, such as apt. rvmb survives it, and says that the build failed.
     Program,
+    /// All of them, by SIGTERM, as when a service is stopped.
+    Family,
 }
 
+/// When to kill.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// When a stage starts.
+    In(&'static str),
+    /// When it has ended.
+    After(&'static str),
+}
+use Moment::{After, In};
+
 /// Every stage once, and every kind of process in a stage that is in the middle of mounts and programs.
-const KILLS: [(&str, Victim); 16] = [
-    ("index", Victim::Front),
-    ("resolve", Victim::Front),
-    ("download", Victim::Front),
-    ("bootstrap", Victim::Front),
-    ("bootstrap", Victim::Keeper),
-    ("bootstrap", Victim::Worker),
-    ("packages", Victim::Front),
-    ("packages", Victim::Worker),
-    ("packages", Victim::Program),
-    ("initramfs", Victim::Keeper),
-    ("configure", Victim::Worker),
-    ("seal", Victim::Front),
-    ("disk", Victim::Keeper),
-    ("image", Victim::Worker),
-    ("image", Victim::Front),
-    ("finish", Victim::Front),
+const KILLS: [(Moment, Victim, &[&str]); 20] = [
+    (In("index"), Victim::Front, &[]),
+    (In("resolve"), Victim::Front, &[]),
+    (In("download"), Victim::Front, &[]),
+    (After("download"), Victim::Front, &[]),
+    (In("bootstrap"), Victim::Front, &[]),
+    (In("bootstrap"), Victim::Keeper, &[]),
+    (In("bootstrap"), Victim::Worker, &[]),
+    (In("bootstrap"), Victim::Front, &["--no-cache"]),
+    (In("packages"), Victim::Front, &[]),
+    (In("packages"), Victim::Worker, &[]),
+    (In("packages"), Victim::Program, &[]),
+    (In("packages"), Victim::Family, &[]),
+    (In("initramfs"), Victim::Keeper, &[]),
+    (In("configure"), Victim::Worker, &[]),
+    (In("seal"), Victim::Front, &[]),
+    (In("disk"), Victim::Keeper, &[]),
+    (In("disk"), Victim::Family, &[]),
+    (In("image"), Victim::Worker, &[]),
+    (In("image"), Victim::Front, &[]),
+    (In("finish"), Victim::Front, &[]),
 ];
 
 #[test]
@@ -52,18 +68,60 @@ fn a_kill_in_any_stage_leaves_nothing_and_the_next_run_succeeds() {
     let script = bench.file("setup.sh", FIRST_BOOT);
     let words = words("debian", "bookworm", &script);
     traces::are_gone(&[]);
-    for (stage, victim) in KILLS {
-        let (killed, status) = kill_in(&bench, &words, stage, victim);
-        assert!(!status.success(), "a build survived the kill of its {victim:?} in {stage}");
+    for (moment, victim, more) in KILLS {
+        let (killed, status) = kill_at(&bench, &[&words, more].concat(), moment, victim);
+        assert!(!status.success(), "a build survived the kill of its {victim:?} {moment:?}");
         traces::are_gone(&killed);
         bench.is_clean(&["setup.sh"]);
     }
+    // Until there is a keeper a throw-away cache is left; the next run removes it.
+    let (killed, _) = kill_at(&bench, &[&words[..], &["--no-cache"]].concat(), In("resolve"), Victim::Front);
+    traces::are_gone(&killed);
+    assert_eq!(names(&bench.scratch()).len(), 1);
     bench.bake(&words).well();
     bench.is_clean(&["out", "setup.sh"]);
 }
 
-/// Starts a build, kills one of its processes when `stage` starts; returns them all and how the front ended.
-fn kill_in(bench: &Bench, words: &[&str], stage: &str, victim: Victim) -> (Vec<Process>, ExitStatus) {
+/// The same for the instant in which the front and its keeper are killed together.
+#[test]
+fn what_a_kill_of_all_at_once_leaves_the_next_run_removes() {
+    let Some((_turn, account)) = begin("kill of all at once", anybody) else { return };
+    let bench = Bench::new(&account);
+    let script = bench.file("setup.sh", FIRST_BOOT);
+    let words = words("debian", "bookworm", &script);
+    let stopped = |family: &[Process]| {
+        // The keeper first, and while it cannot notice: neither sees the other end.
+        for victim in [Victim::Keeper, Victim::Front] {
+            traces::stop(pick(family, victim));
+        }
+        for victim in [Victim::Keeper, Victim::Front] {
+            traces::kill(pick(family, victim));
+        }
+    };
+    let (killed, _) = at(&bench, &words, In("disk"), Victim::Front, stopped);
+    traces::are_gone(&killed);
+    let left = names(bench.path()).into_iter().filter(|name| name.starts_with("out.partial-")).count();
+    assert_eq!((left, names(&bench.scratch()).len()), (1, 1), "the kill left nothing, and proves nothing");
+    bench.bake(&words).well();
+    bench.is_clean(&["out", "setup.sh"]);
+}
+
+/// Starts a build, kills one of its processes; returns them all and how the front ended.
+fn kill_at(bench: &Bench, words: &[&str], moment: Moment, victim: Victim) -> (Vec<Process>, ExitStatus) {
+    at(bench, words, moment, victim, |family| match victim {
+        Victim::Family => traces::ask_to_end(family),
+        _ => traces::kill(pick(family, victim)),
+    })
+}
+
+/// Starts a build, and does something to its processes once `victim` is among them.
+fn at(
+    bench: &Bench,
+    words: &[&str],
+    moment: Moment,
+    victim: Victim,
+    act: impl Fn(&[Process]),
+) -> (Vec<Process>, ExitStatus) {
     let mut command = bench.command(words);
     command.args(["--progress", "json"]).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut front = command.spawn().expect("starting rvmb");
@@ -74,20 +132,21 @@ fn kill_in(bench: &Bench, words: &[&str], stage: &str, victim: Victim) -> (Vec<P
     // Read to the end, so that no surviving process blocks on a full pipe or keeps it open unseen.
     for line in BufReader::new(stderr).split(b'\n') {
         let line = String::from_utf8_lossy(&line.expect("reading its events")).into_owned();
-        if killed.is_none() && starts(&line, stage) {
+        if killed.is_none() && is_at(&line, moment) {
             let family = family_with(pid, victim);
-            traces::kill(pick(&family, victim));
+            act(&family);
             killed = Some(family);
         }
         said.push(line);
     }
     let status = front.wait().expect("waiting for rvmb");
     let tail = said.len().saturating_sub(30);
-    let family = killed
-        .unwrap_or_else(|| panic!("stage {stage} never started; {status}\n{}", said[tail..].join("\n")));
+    let family =
+        killed.unwrap_or_else(|| panic!("{moment:?} never came; {status}\n{}", said[tail..].join("\n")));
     match victim {
         Victim::Front => assert_eq!(status.signal(), Some(9), "the front ended before its kill: {status}"),
         Victim::Program => assert_eq!(status.code(), Some(5), "{status}\n{}", said[tail..].join("\n")),
+        Victim::Family => assert_eq!(status.code(), Some(130), "{status}\n{}", said[tail..].join("\n")),
         Victim::Keeper | Victim::Worker => {}
     }
     (family, status)
@@ -106,10 +165,14 @@ fn family_with(pid: i32, victim: Victim) -> Vec<Process> {
     }
 }
 
-/// Whether a line of `--progress json` says that `stage` starts.
-fn starts(line: &str, stage: &str) -> bool {
+/// Whether a line of `--progress json` says that it is the moment.
+fn is_at(line: &str, moment: Moment) -> bool {
     let event: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
-    event["event"] == "started" && event["step"] == stage
+    let (what, stage) = match moment {
+        In(stage) => ("started", stage),
+        After(stage) => ("finished", stage),
+    };
+    event["event"] == what && event["step"] == stage
 }
 
 /// The victim among the processes of a build; in stages without namespaces the front is the only one.
@@ -117,7 +180,7 @@ fn pick(family: &[Process], victim: Victim) -> &Process {
     let rvmb: Vec<_> = family.iter().filter(|process| process.is_rvmb).collect();
     let deepest = rvmb.iter().map(|process| process.depth).max().unwrap_or(0);
     let depth = match victim {
-        Victim::Front => 0,
+        Victim::Front | Victim::Family => 0,
         Victim::Keeper => deepest.min(1),
         // Below the worker there may be a fork of it that is about to become a program.
         Victim::Worker => deepest.min(2),
@@ -144,7 +207,7 @@ fn an_interrupt_leaves_nothing_and_says_so() {
     let mut family = Vec::new();
     for line in BufReader::new(stderr).split(b'\n') {
         let line = String::from_utf8_lossy(&line.expect("reading its events")).into_owned();
-        if family.is_empty() && starts(&line, "disk") {
+        if family.is_empty() && is_at(&line, In("disk")) {
             family = traces::family(pid);
             run(crate::common::process::program("kill").args(["-INT", &pid.to_string()])).well();
         }
