@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
 use crate::host::{apt, identity, tools};
-use crate::manifest::MANIFEST;
+use crate::manifest;
 use crate::suite::Suite;
 
 /// What this host has and gives.
@@ -126,7 +126,7 @@ fn destination(appliance: &Appliance, request: &Request<'_>) -> Result<PathBuf> 
             return Err(Error::config(format!("the destination {} exists", path.display()))
                 .hint("Replace it with --overwrite, or name another with --destdir."));
         }
-        Ok(metadata) if !metadata.is_dir() || !is_ours(&path) => {
+        Ok(_) if !manifest::may_be_replaced(&path) => {
             return Err(Error::config(format!("the destination {} is not a directory of rvmb's", path.display()))
                 .hint("--overwrite replaces what rvmb has made and nothing else; remove it yourself, or name another."));
         }
@@ -136,11 +136,6 @@ fn destination(appliance: &Appliance, request: &Request<'_>) -> Result<PathBuf> 
     rustix::fs::access(parent, rustix::fs::Access::WRITE_OK)
         .context(Kind::Config, || format!("writing into {}", parent.display()))?;
     Ok(path)
-}
-
-fn is_ours(directory: &Path) -> bool {
-    let empty = std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
-    empty || directory.join(MANIFEST).is_file()
 }
 
 /// Where scratch files go. /tmp is often memory, and a disk image is large: /var/tmp is the default.
