@@ -227,6 +227,16 @@ fn put_in_place(plan: &Plan, partial: &Path) -> Result<()> {
         )
         .hint("Another build may have used the same name; choose one with --destdir."));
     }
+    if !manifest::may_be_replaced(destination) {
+        return Err(Error::new(
+            Kind::Delivery,
+            format!(
+                "the destination {} became something else than rvmb's during the build",
+                destination.display()
+            ),
+        )
+        .hint("--overwrite replaces what rvmb has made and nothing else; choose another with --destdir."));
+    }
     // One step: at no time is there neither the old nor the new one.
     rustix::fs::renameat_with(
         rustix::fs::CWD,
