@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Context, Kind, Result};
@@ -30,18 +30,16 @@ pub fn may_be_replaced(path: &Path) -> bool {
 
 /// Whether the manifest in `directory` is one of this program's.
 fn is_rvmbs(directory: &Path) -> bool {
-    #[derive(Deserialize)]
-    struct Origin {
-        generator: String,
-    }
     let path = directory.join(MANIFEST);
     // Opening something else than a file could wait for ever, as a FIFO does.
     if !std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file()) {
         return false;
     }
     let Ok(file) = File::open(path) else { return false };
-    let origin = serde_json::from_reader::<_, Origin>(BufReader::new(file.take(LIMIT)));
-    origin.is_ok_and(|origin| origin.generator.starts_with(GENERATOR))
+    let manifest: serde_json::Value =
+        serde_json::from_reader(BufReader::new(file.take(LIMIT))).unwrap_or_default();
+    let generator = manifest.get("generator").and_then(serde_json::Value::as_str);
+    generator.is_some_and(|generator| generator.starts_with(GENERATOR))
 }
 
 /// manifest.json.
