@@ -10,9 +10,9 @@ use std::str::FromStr;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, ValueHint};
 
-use crate::appliance::settings::{read_secret, split_list};
+use crate::appliance::settings::{STANDARD_INPUT, read_secret, split_list};
 use crate::appliance::{Appliance, Places, Sizes, Users};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::units::Size;
 
 /// A value that is never shown.
@@ -228,7 +228,8 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`crate::Kind::Config`] where the file with a password cannot be read.
+    /// [`crate::Kind::Config`] where the file with a password cannot be read or is empty;
+    /// [`crate::Kind::Usage`] where two passwords are to come from standard input.
     pub fn appliance(self, hypervisor: &str, distro: &str) -> Result<Appliance> {
         let Options { system, packages, users, guest, disk, scripts, output, build } = self;
         Ok(Appliance {
@@ -269,6 +270,11 @@ impl Options {
 
 impl UserOptions {
     fn lower(self) -> Result<Users> {
+        let from_input = |file: &Option<PathBuf>| file.as_deref() == Some(Path::new(STANDARD_INPUT));
+        if from_input(&self.pass_file) && from_input(&self.rootpass_file) {
+            return Err(Error::usage("standard input cannot give both --pass-file and --rootpass-file")
+                .hint("Name a file for one of them."));
+        }
         Ok(Users {
             name: self.user,
             full_name: self.name,

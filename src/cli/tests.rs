@@ -178,6 +178,15 @@ fn bad_words_are_named() {
 }
 
 #[test]
+fn standard_input_gives_one_password() {
+    let invocation = parse(words("kvm debian --pass-file - --rootpass-file -")).unwrap();
+    let Verb::Build(args) = invocation.verb else { panic!("no build") };
+    let error = args.target.appliance_with(&[]).unwrap_err();
+    assert_eq!(error.kind(), crate::Kind::Usage);
+    assert!(error.message().contains("--rootpass-file"), "{error}");
+}
+
+#[test]
 fn a_password_is_never_shown() {
     let invocation = parse(words("kvm debian --pass hunter2 --rootpass hunter3")).unwrap();
     assert!(!format!("{invocation:?}").contains("hunter"));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::archive::NO_SECURITY;
+use crate::appliance::settings::NO_PASSWORD;
 use crate::error::{Context, Error, Kind, Result};
 use crate::near;
 
@@ -63,6 +64,14 @@ pub(super) fn full_name(name: &str) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// A password, or a hash of one. An empty one would let everybody in who knows the user's name.
+pub(super) fn password(who: &str, password: &str) -> Result<()> {
+    if !password.is_empty() {
+        return Ok(());
+    }
+    Err(Error::config(format!("the password of {who} is empty")).hint(NO_PASSWORD))
 }
 
 /// A locale that glibc knows; returns its line for /etc/locale.gen.
@@ -216,6 +225,14 @@ mod tests {
         for bad in ["", "Bob", "1a", "root", "a b", "a:b", "-x"] {
             assert!(user_name(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_empty_password_is_none() {
+        assert!(password("root", " ").is_ok());
+        let error = password("root", "").unwrap_err();
+        assert_eq!(error.message(), "the password of root is empty");
+        assert!(error.hints()[0].contains("--lock-user"));
     }
 
     #[test]

@@ -250,8 +250,7 @@ fn secrets(appliance: &Appliance, request: &Request<'_>, id: Uuid) -> Result<Sec
     let method = request.suite.users.hash;
     // vmbuilder's default password was the name of its default user; here it is the user's own name.
     let password = users.password.as_deref().unwrap_or(name);
-    let user_hash =
-        (!password.is_empty()).then(|| passwords::hash(password, name, id, method)).transpose()?;
+    let user_hash = Some(passwords::hash(password, name, id, method)?);
     let root_hash = users
         .root_password
         .as_deref()

@@ -229,6 +229,11 @@ fn guest(
     note(checks::domain(&domain));
     note(checks::user_name(&name));
     note(checks::full_name(&full_name));
+    for (who, password) in [(name.as_str(), &users.password), ("root", &users.root_password)] {
+        if let Some(password) = password {
+            note(checks::password(who, password));
+        }
+    }
     note(checks::locale(&locale).map(drop));
     note(checks::timezone(&timezone));
     let mut script = |option: &str, path: &Option<PathBuf>| -> Option<Script> {
