@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::archive::{self, Index, IndexRequest, hex};
 use super::here::Host;
-use super::request::{self, Request};
+use super::request::{self, Request, Scripts};
 use super::{
     Archive, Guest, HostUse, Layer, Layers, Output, Package, Packages, Plan, Secrets, Target, checks,
     passwords, resolve,
@@ -256,7 +256,8 @@ fn secrets(appliance: &Appliance, request: &Request<'_>, id: Uuid) -> Result<Sec
         .as_deref()
         .map(|password| passwords::hash(password, "root", id, method))
         .transpose()?;
-    Ok(Secrets { user_hash, root_hash })
+    let Scripts { firstboot, firstlogin } = &request.scripts;
+    Ok(Secrets { user_hash, root_hash, firstboot: firstboot.clone(), firstlogin: firstlogin.clone() })
 }
 
 /// Refuses a root file system that cannot hold what will be installed.

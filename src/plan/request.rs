@@ -31,6 +31,14 @@ pub(super) struct Request<'a> {
     pub added: Vec<String>,
     pub removed: Vec<String>,
     pub guest: Guest,
+    pub scripts: Scripts,
+}
+
+/// Texts of the user's scripts, which do not stand in the plan.
+#[derive(Default)]
+pub(super) struct Scripts {
+    pub firstboot: Option<String>,
+    pub firstlogin: Option<String>,
 }
 
 impl<'a> Request<'a> {
@@ -75,7 +83,7 @@ impl<'a> Request<'a> {
             .map_err(|error| check(Err(error)))
             .unwrap_or_default();
         check(disk(appliance.sizes, suite, &architecture, Uuid::nil()).map(drop));
-        let guest = guest(appliance, suite, hypervisor, &mut problems);
+        let (guest, scripts) = guest(appliance, suite, hypervisor, &mut problems);
         Error::all(problems)?;
 
         let mut added = appliance.add_packages.clone();
@@ -99,6 +107,7 @@ impl<'a> Request<'a> {
             added,
             removed: appliance.remove_packages.clone(),
             guest,
+            scripts,
         })
     }
 
@@ -211,7 +220,7 @@ fn guest(
     suite: &Suite,
     hypervisor: &dyn Hypervisor,
     problems: &mut Vec<Error>,
-) -> Guest {
+) -> (Guest, Scripts) {
     let users = &appliance.users;
     let name = users.name.clone().unwrap_or_else(|| suite.distro.clone());
     let default_full_name = || {
@@ -236,14 +245,14 @@ fn guest(
     }
     note(checks::locale(&locale).map(drop));
     note(checks::timezone(&timezone));
-    let mut script = |option: &str, path: &Option<PathBuf>| -> Option<Script> {
+    let mut script = |option: &str, path: &Option<PathBuf>| -> Option<(Script, String)> {
         let path = path.as_ref()?;
-        let content = checks::script(option, path).map_err(|error| note(Err(error))).ok()?;
-        let sha256 = hex(Sha256::digest(&content).as_slice());
-        Some(Script { path: path.clone(), sha256, content })
+        let text = checks::script(option, path).map_err(|error| note(Err(error))).ok()?;
+        let sha256 = hex(Sha256::digest(&text).as_slice());
+        Some((Script { path: path.clone(), sha256 }, text))
     };
-    let firstboot = script("--firstboot", &appliance.firstboot);
-    let firstlogin = script("--firstlogin", &appliance.firstlogin);
+    let (firstboot, firstboot_text) = script("--firstboot", &appliance.firstboot).unzip();
+    let (firstlogin, firstlogin_text) = script("--firstlogin", &appliance.firstlogin).unzip();
     let mut keys = |option: &str, path: &Option<PathBuf>| -> Vec<String> {
         let read = path.as_ref().map(|path| checks::keys(option, path)).transpose();
         read.map_err(|error| note(Err(error))).ok().flatten().unwrap_or_default()
@@ -251,7 +260,7 @@ fn guest(
     let root_keys = keys("--ssh-key", &users.root_keys);
     let user_keys = keys("--ssh-user-key", &users.user_keys);
 
-    Guest {
+    let guest = Guest {
         hostname,
         domain,
         locale,
@@ -271,7 +280,8 @@ fn guest(
         firstboot,
         firstlogin,
         kernel_options: hypervisor.kernel_options().to_owned(),
-    }
+    };
+    (guest, Scripts { firstboot: firstboot_text, firstlogin: firstlogin_text })
 }
 
 /// The locale of the machine: the option, else that of the caller, else C.UTF-8. What the caller's

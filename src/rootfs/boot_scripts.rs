@@ -1,9 +1,9 @@
 //! What the machine does by itself at its first boots: growing its root, making its ssh host keys,
 //! and the user's own scripts.
 
-use super::Site;
 use crate::error::Result;
 use crate::host::tree::Root;
+use crate::plan::Secrets;
 
 const GROW_ROOT: &str = include_str!("guest/grow-root");
 const GROW_ROOT_UNIT: &str = include_str!("guest/rvmb-grow-root.service");
@@ -12,18 +12,17 @@ const FIRSTBOOT_UNIT: &str = include_str!("guest/rvmb-firstboot.service");
 const FIRSTLOGIN_PROFILE: &str = include_str!("guest/rvmb-firstlogin.sh");
 
 /// Installs them.
-pub(super) fn configure(site: &Site<'_>, root: &Root) -> Result<()> {
-    let guest = &site.plan.guest;
+pub(super) fn configure(secrets: &Secrets, root: &Root) -> Result<()> {
     root.write("/usr/lib/rvmb/grow-root", 0o755, GROW_ROOT)?;
     unit(root, "rvmb-grow-root.service", GROW_ROOT_UNIT, "sysinit.target")?;
     unit(root, "rvmb-ssh-host-keys.service", SSH_HOST_KEYS_UNIT, "multi-user.target")?;
-    if let Some(script) = &guest.firstboot {
+    if let Some(script) = &secrets.firstboot {
         // Only root runs it, and only root needs to read what may be in it.
-        root.write("/usr/lib/rvmb/firstboot", 0o700, &script.content)?;
+        root.write("/usr/lib/rvmb/firstboot", 0o700, script)?;
         unit(root, "rvmb-firstboot.service", FIRSTBOOT_UNIT, "multi-user.target")?;
     }
-    if let Some(script) = &guest.firstlogin {
-        root.write("/usr/lib/rvmb/firstlogin", 0o755, &script.content)?;
+    if let Some(script) = &secrets.firstlogin {
+        root.write("/usr/lib/rvmb/firstlogin", 0o755, script)?;
         root.write("/etc/profile.d/rvmb-firstlogin.sh", 0o644, FIRSTLOGIN_PROFILE)?;
     }
     Ok(())

@@ -311,11 +311,7 @@ mod tests {
                 },
                 root_keys: vec![],
                 root_password: false,
-                firstboot: Some(Script {
-                    path: "/home/bob/setup.sh".into(),
-                    sha256: String::new(),
-                    content: String::new(),
-                }),
+                firstboot: Some(Script { path: "/home/bob/setup.sh".into(), sha256: String::new() }),
                 firstlogin: None,
                 kernel_options: "console=tty0 console=ttyS0,115200".into(),
             },
