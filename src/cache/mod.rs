@@ -5,7 +5,10 @@
 //! <cache>/archives/             .debs, by the names that apt gives them
 //! <cache>/layers/<key>/         a layer: the upper directory of an overlay; whole, or not there
 //! <cache>/builds/<id>/          layers that grow; gone when their build ends
+//! <cache>/logs/                 logs of builds that did not end well: see [`logs`]
 //! ```
+
+pub mod logs;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -31,12 +34,7 @@ impl Cache {
             let cache = Cache { directory: temporary.path().to_owned(), temporary: Some(temporary) };
             return cache.with_places();
         }
-        let directory = match option {
-            Some(path) => std::path::absolute(path)
-                .context(Kind::Config, || format!("reading --cache-dir {}", path.display()))?,
-            None => default_directory()?,
-        };
-        Cache { directory, temporary: None }.with_places()
+        Cache { directory: place(option)?, temporary: None }.with_places()
     }
 
     fn with_places(self) -> Result<Cache> {
@@ -88,6 +86,15 @@ impl Cache {
     /// Whether a layer is there, whole.
     pub fn has_layer(&self, key: &str) -> bool {
         self.layers().join(key).is_dir()
+    }
+}
+
+/// Where the cache is, whether it is there or not.
+pub fn place(option: Option<&Path>) -> Result<PathBuf> {
+    match option {
+        Some(path) => std::path::absolute(path)
+            .context(Kind::Config, || format!("reading --cache-dir {}", path.display())),
+        None => default_directory(),
     }
 }
 

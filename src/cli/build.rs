@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use super::target::Target;
-use crate::build::{self, Partial};
+use crate::appliance::Appliance;
+use crate::build::{self, Partial, Receipt};
+use crate::cache::logs;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Recorder, Sink};
 use crate::host::interrupt::Interrupt;
 use crate::host::run::Runner;
+use crate::host::scratch;
 use crate::plan;
 use crate::ui::Ui;
 use crate::ui::log::{Fanout, LogFile};
@@ -25,23 +28,50 @@ pub struct Args {
 /// Plans, builds, and prints where the image is.
 pub fn run(args: Args, ui: &Ui) -> Result<()> {
     let appliance = args.target.appliance()?;
+    let places = &appliance.places;
+    let scratch = scratch::directory(places.scratch.as_deref())?;
+    let log = logs::fresh(places.cache.as_deref(), places.no_cache, &scratch)?;
+    let log = Arc::new(LogFile::create(&log)?);
     let recorder = Arc::new(Recorder::new());
-    let interrupt = Interrupt::install()?;
-    let runner = Runner::new(Arc::new(Fanout(vec![ui.sink(), Arc::clone(&recorder) as Arc<dyn Sink>])));
-    interrupt.on_cancel(runner.canceller());
-    let planned = plan::make(&appliance, &runner).map_err(|error| told_apart(error, &interrupt))?;
-    build::fetch(&planned.plan, &runner).map_err(|error| told_apart(error, &interrupt))?;
-
-    let partial = Partial::create(&planned.plan)?;
-    let log = Arc::new(LogFile::create(&partial.path().join(LOG))?);
     let sinks = vec![ui.sink(), Arc::clone(&recorder) as Arc<dyn Sink>, Arc::clone(&log) as Arc<dyn Sink>];
     let runner = Runner::new(Arc::new(Fanout(sinks)));
-    interrupt.on_cancel(runner.canceller());
-    let receipt = build::build(&planned, &partial, &runner, &recorder, &|cancel| interrupt.on_cancel(cancel))
-        .map_err(|error| told_apart(error, &interrupt))?;
-    log.close()?;
+    let receipt = bake(&appliance, &runner, &recorder, &log).map_err(|error| with_log(error, &log))?;
+    drop_log(&log);
     ui.finish(&recorder);
     ui.print(&format!("{}\n", receipt.image.display()))
+}
+
+fn bake(appliance: &Appliance, runner: &Runner, recorder: &Recorder, log: &LogFile) -> Result<Receipt> {
+    let interrupt = Interrupt::install()?;
+    interrupt.on_cancel(runner.canceller());
+    let planned = plan::make(appliance, runner).map_err(|error| told_apart(error, &interrupt))?;
+    build::fetch(&planned.plan, runner).map_err(|error| told_apart(error, &interrupt))?;
+
+    let partial = Partial::create(&planned.plan)?;
+    log.copy_to(&partial.path().join(LOG))?;
+    let receipt = build::build(&planned, &partial, runner, recorder, &|cancel| interrupt.on_cancel(cancel))
+        .map_err(|error| told_apart(error, &interrupt))?;
+    log.close()?;
+    Ok(receipt)
+}
+
+/// Says where the log is, where it can tell more than the error does. What the user wrote wrong needs none.
+fn with_log(error: Error, log: &LogFile) -> Error {
+    if matches!(error.kind(), Kind::Usage | Kind::Config) {
+        drop_log(log);
+        return error;
+    }
+    match log.close() {
+        Ok(()) => error.hint(format!("The log is in {}.", log.path().display())),
+        // The disk of the log is full, for one; the error tells more.
+        Err(_) => error,
+    }
+}
+
+/// Removes a log that nobody needs, or that the destination has.
+fn drop_log(log: &LogFile) {
+    // One that stays is removed with the older ones some day.
+    let _ = std::fs::remove_file(log.path());
 }
 
 /// Whatever failed after the user wanted to stop failed for that reason.

@@ -5,6 +5,7 @@ pub mod identity;
 pub mod interrupt;
 pub mod mounts;
 pub mod run;
+pub mod scratch;
 pub mod seccomp;
 pub mod template;
 pub mod tools;

@@ -9,7 +9,7 @@ use crate::appliance::Appliance;
 use crate::cache::Cache;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
-use crate::host::{apt, identity, tools};
+use crate::host::{apt, identity, scratch, tools};
 use crate::manifest;
 use crate::suite::Suite;
 
@@ -39,7 +39,7 @@ impl Host {
         let tool = choose_bootstrap(appliance.bootstrap.as_deref()).map_err(&mut note).ok();
         let keyring = find_keyring(appliance.keyring.as_deref(), request.suite).map_err(&mut note).ok();
         let destination = destination(appliance, request).map_err(&mut note).ok();
-        let scratch = scratch(appliance.places.scratch.as_deref()).map_err(&mut note).ok();
+        let scratch = scratch::directory(appliance.places.scratch.as_deref()).map_err(&mut note).ok();
         Error::all(problems)?;
         let (Some(privilege), Some(tool), Some(keyring), Some(destination), Some(scratch)) =
             (privilege, tool, keyring, destination, scratch)
@@ -135,19 +135,5 @@ fn destination(appliance: &Appliance, request: &Request<'_>) -> Result<PathBuf> 
     let parent = path.ancestors().skip(1).find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
     rustix::fs::access(parent, rustix::fs::Access::WRITE_OK)
         .context(Kind::Config, || format!("writing into {}", parent.display()))?;
-    Ok(path)
-}
-
-/// Where scratch files go. /tmp is often memory, and a disk image is large: /var/tmp is the default.
-fn scratch(option: Option<&Path>) -> Result<PathBuf> {
-    let environment = std::env::var_os("TMPDIR").filter(|value| !value.is_empty()).map(PathBuf::from);
-    let path = option.map(Path::to_owned).or(environment).unwrap_or_else(|| PathBuf::from("/var/tmp"));
-    let context = || format!("looking at the scratch directory {}", path.display());
-    let path = std::path::absolute(&path).context(Kind::Config, context)?;
-    if !path.is_dir() {
-        return Err(Error::config(format!("the scratch directory {} is not there", path.display()))
-            .hint("Make it, or name another with --tmp."));
-    }
-    rustix::fs::access(&path, rustix::fs::Access::WRITE_OK).context(Kind::Config, context)?;
     Ok(path)
 }

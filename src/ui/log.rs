@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
@@ -31,7 +31,8 @@ pub struct LogFile {
 }
 
 struct State {
-    out: BufWriter<File>,
+    /// The file itself, and after it its copies.
+    outs: Vec<BufWriter<File>>,
     /// The first failure; what comes after it is not written.
     failure: Option<std::io::Error>,
 }
@@ -43,37 +44,73 @@ impl LogFile {
     ///
     /// [`Kind::Build`] where it cannot be made.
     pub fn create(path: &Path) -> Result<LogFile> {
-        let file = File::create(path).context(Kind::Build, || format!("making {}", path.display()))?;
-        let state = Mutex::new(State { out: BufWriter::new(file), failure: None });
+        // A new file: others may have put a link of that name into a scratch directory.
+        let file = File::create_new(path).context(Kind::Build, || format!("making {}", path.display()))?;
+        let state = Mutex::new(State { outs: vec![BufWriter::new(file)], failure: None });
         Ok(LogFile { path: path.to_owned(), state })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes everything to a second new file as well, what was said before included.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Build`] where that cannot be made or written.
+    pub fn copy_to(&self, path: &Path) -> Result<()> {
+        let context = || format!("writing {}", path.display());
+        let mut state = self.lock();
+        state.flush().context(Kind::Build, context)?;
+        let mut copy = File::create_new(path).context(Kind::Build, context)?;
+        let mut before = File::open(&self.path).context(Kind::Build, context)?;
+        std::io::copy(&mut before, &mut copy).context(Kind::Build, context)?;
+        state.outs.push(BufWriter::new(copy));
+        Ok(())
     }
 
     /// Says whether everything was written.
     ///
     /// # Errors
     ///
-    /// [`Kind::Build`] with the first failure.
+    /// [`Kind::Delivery`] with the first failure: the log is a part of what a build leaves.
     pub fn close(&self) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         let outcome = match state.failure.take() {
             Some(error) => Err(error),
-            None => state.out.flush(),
+            None => state.flush(),
         };
-        outcome.context(Kind::Build, || format!("writing {}", self.path.display()))
+        outcome.context(Kind::Delivery, || format!("writing the log {}", self.path.display()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn write(&mut self, text: &str) -> std::io::Result<()> {
+        self.outs.iter_mut().try_for_each(|out| out.write_all(text.as_bytes()))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.outs.iter_mut().try_for_each(BufWriter::flush)
     }
 }
 
 impl Sink for LogFile {
     fn emit(&self, event: Event) {
         let line = line(&event, Timestamp::now());
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if state.failure.is_some() {
             return;
         }
-        let mut outcome = state.out.write_all(line.as_bytes());
+        let mut outcome = state.write(&line);
         // What a program says comes in floods; the rest should be in the file if rvmb is killed.
         if !matches!(event, Event::Debug { .. } | Event::Progress { .. }) {
-            outcome = outcome.and_then(|()| state.out.flush());
+            outcome = outcome.and_then(|()| state.flush());
         }
         state.failure = outcome.err();
     }
@@ -129,8 +166,26 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_has_what_was_said_before_it_and_after() {
+        let room = tempfile::tempdir().unwrap();
+        let (path, copy) = (room.path().join("log"), room.path().join("copy"));
+        let log = LogFile::create(&path).unwrap();
+        log.emit(Event::Debug { text: "one".into() });
+        log.copy_to(&copy).unwrap();
+        log.emit(Event::Debug { text: "two".into() });
+        log.close().unwrap();
+        let text = std::fs::read_to_string(&copy).unwrap();
+        assert_eq!(text.lines().count(), 2);
+        assert_eq!(text, std::fs::read_to_string(&path).unwrap());
+        assert!(log.copy_to(&copy).is_err(), "a file that is there is not written over");
+        assert!(LogFile::create(&path).is_err());
+    }
+
+    #[test]
     fn a_full_disk_is_told_at_the_end() {
-        let log = LogFile::create(Path::new("/dev/full")).unwrap();
+        let full = BufWriter::new(File::create("/dev/full").unwrap());
+        let state = Mutex::new(State { outs: vec![full], failure: None });
+        let log = LogFile { path: "/dev/full".into(), state };
         log.emit(Event::Info { text: "lost".into() });
         assert!(log.close().unwrap_err().to_string().contains("/dev/full"));
     }
