@@ -225,7 +225,8 @@ fn sources_list(request: &IndexRequest<'_>) -> Result<String> {
 
 /// The stem of the names that apt gives to the lists of a suite: `URItoFileName` of apt-pkg/strutl.cc.
 pub(super) fn list_name(uri: &str, suite: &str) -> String {
-    let address = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    // `http://host/path`, and `file:/path` or `copy:/path`, which name no host.
+    let address = uri.split_once(':').map_or(uri, |(_, rest)| rest.strip_prefix("//").unwrap_or(rest));
     let address = match address.split_once('/') {
         Some((host, path)) => format!("{}/{path}", host.rsplit('@').next().unwrap_or(host)),
         None => address.to_owned(),
@@ -300,6 +301,9 @@ mod tests {
             list_name("http://u:p@127.0.0.1:80/a_b/", "x/updates"),
             "127.0.0.1:80_a%5fb_dists_x_updates"
         );
+        for uri in ["file:/srv/mirror/debian", "file:///srv/mirror/debian/", "copy:/srv/mirror/debian"] {
+            assert_eq!(list_name(uri, "trixie"), "_srv_mirror_debian_dists_trixie", "{uri}");
+        }
     }
 
     #[test]
