@@ -7,12 +7,16 @@ use super::archive::NO_SECURITY;
 use crate::appliance::settings::NO_PASSWORD;
 use crate::error::{Context, Error, Kind, Result};
 use crate::near;
+use crate::units::Size;
 
 /// The locales of glibc, `NAME CHARSET`, as its localedata/SUPPORTED lists them.
 const LOCALES: &str = include_str!("locales.txt");
 
 /// The zones of tzdata-legacy, a name on each line; a `#` begins a line that says where they come from.
 const LEGACY_ZONES: &str = include_str!("legacy-zones.txt");
+
+/// Less than this not even the smallest kernel starts in; what a release really needs is more.
+const LEAST_MEMORY: Size = Size::mib(64);
 
 /// Longest script that is read; a larger one belongs into a package.
 const SCRIPT_LIMIT: u64 = 1024 * 1024;
@@ -75,6 +79,23 @@ pub(super) fn password(who: &str, password: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::config(format!("the password of {who} is empty")).hint(NO_PASSWORD))
+}
+
+/// Memory of the virtual machine.
+pub(super) fn memory(size: Size) -> Result<()> {
+    if size >= LEAST_MEMORY {
+        return Ok(());
+    }
+    Err(Error::config(format!("a machine cannot start with {size} of memory"))
+        .hint(format!("Give at least {LEAST_MEMORY} with --mem; a bare number counts MiB.")))
+}
+
+/// Processors of the virtual machine.
+pub(super) fn cpus(count: u32) -> Result<()> {
+    if count > 0 {
+        return Ok(());
+    }
+    Err(Error::config("a machine needs a processor").hint("Give at least 1 with --cpus."))
 }
 
 /// A locale that glibc knows; returns its line for /etc/locale.gen.
@@ -214,6 +235,15 @@ mod tests {
         for bad in ["", "Bob", "1a", "root", "a b", "a:b", "-x"] {
             assert!(user_name(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_machine_needs_memory_and_a_processor() {
+        assert!(memory(Size::mib(64)).is_ok() && cpus(1).is_ok());
+        for size in [Size(0), Size(512 * 1024), Size::mib(63)] {
+            assert!(memory(size).unwrap_err().hints()[0].contains("--mem"), "{size}");
+        }
+        assert!(cpus(0).unwrap_err().hints()[0].contains("--cpus"));
     }
 
     #[test]

@@ -55,12 +55,24 @@ impl<'a> Request<'a> {
         let mut problems = Vec::new();
         let mut check = |result: Result<()>| problems.extend(result.err());
 
-        check(known_architecture(suite, &architecture));
         let flavour = match &appliance.flavour {
             Some(name) => name.clone(),
             None => suite.flavour_for(hypervisor.name(), &architecture).to_owned(),
         };
-        check(suite.kernel_packages(&flavour, &architecture).map(drop));
+        match known_architecture(suite, hypervisor, &architecture) {
+            // What there is for an architecture that there is not would only be told twice.
+            Err(error) => check(Err(error)),
+            Ok(()) => {
+                check(suite.kernel_packages(&flavour, &architecture).map(drop));
+                check(disk(appliance.sizes, suite, &architecture, Uuid::nil()).map(drop));
+            }
+        }
+        if let Some(memory) = appliance.memory {
+            check(checks::memory(memory));
+        }
+        if let Some(cpus) = appliance.cpus {
+            check(checks::cpus(cpus));
+        }
         let components = if appliance.components.is_empty() {
             suite.archive.components.clone()
         } else {
@@ -82,7 +94,6 @@ impl<'a> Request<'a> {
         let variant = variant_pattern(appliance.variant.as_deref())
             .map_err(|error| check(Err(error)))
             .unwrap_or_default();
-        check(disk(appliance.sizes, suite, &architecture, Uuid::nil()).map(drop));
         let (guest, scripts) = guest(appliance, suite, hypervisor, &mut problems);
         Error::all(problems)?;
 
@@ -137,12 +148,22 @@ fn host_architecture() -> &'static str {
     }
 }
 
-fn known_architecture(suite: &Suite, architecture: &str) -> Result<()> {
+/// Whether the release has machines of an architecture, the hypervisor starts them, and this host can run
+/// their programs.
+fn known_architecture(suite: &Suite, hypervisor: &dyn Hypervisor, architecture: &str) -> Result<()> {
     let known = suite.bootable_architectures();
     if !known.contains(&architecture) {
         let error = Error::config(format!("{} cannot be built for `{architecture}`", suite.title()))
             .hint(format!("Architectures: {}.", known.join(", ")));
         return Err(checks::with_near_matches(error, architecture, known.into_iter()));
+    }
+    let started = hypervisor.architectures();
+    if !started.contains(&architecture) {
+        return Err(Error::config(format!(
+            "machines for {} cannot be made of {architecture} yet",
+            hypervisor.name()
+        ))
+        .hint(format!("Architectures of {}: {}.", hypervisor.name(), started.join(", "))));
     }
     let host = host_architecture();
     if architecture == host || (architecture == "i386" && host == "amd64") {
