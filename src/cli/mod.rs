@@ -46,7 +46,7 @@ pub enum Verb {
     /// Say what would be built.
     Plan(plan::Args),
     /// List releases.
-    Suites(suites::SuitesArgs),
+    Suites(suites::Args),
     /// Boot an image and check it.
     Test(test::Arguments),
     /// Print a completion script.
@@ -88,8 +88,7 @@ pub fn command() -> Command {
     target::augment(command)
         .subcommand(plan::command())
         .subcommand(
-            suites::SuitesArgs::augment_args(Command::new("suites"))
-                .about("List the releases that can be built"),
+            suites::Args::augment_args(Command::new("suites")).about("List the releases that can be built"),
         )
         .subcommand(
             test::Arguments::augment_args(Command::new("test"))
@@ -109,7 +108,7 @@ const VERBS: &[&str] = &["plan", "suites", "test", "completions", "worker"];
 
 /// Understands a command line; `arguments` are without the program's name.
 pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Refusal> {
-    let known = order::Known::of(&output::Args::augment_args(target::option_command()));
+    let known = order::Known::of(&output::Args::augment_args(target::option_command()).arg(plan::json()));
     let arguments = order::words_first(arguments, &known, |word| target::word_count(word, VERBS));
     let words = std::iter::once(OsString::from("rvmb")).chain(arguments);
     let matches = command().try_get_matches_from(words).map_err(Refusal::Clap)?;
@@ -123,7 +122,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Refusal> {
 fn verb(name: &str, matches: &ArgMatches) -> Result<Verb, Refusal> {
     match name {
         "plan" => plan::Args::from_matches(matches).map(Verb::Plan).map_err(Refusal::Usage),
-        "suites" => suites::SuitesArgs::from_arg_matches(matches).map(Verb::Suites).map_err(Refusal::Clap),
+        "suites" => suites::Args::from_arg_matches(matches).map(Verb::Suites).map_err(Refusal::Clap),
         "test" => test::Arguments::from_arg_matches(matches).map(Verb::Test).map_err(Refusal::Clap),
         "completions" => {
             completions::Args::from_arg_matches(matches).map(Verb::Completions).map_err(Refusal::Clap)
@@ -140,12 +139,12 @@ pub fn run(verb: Verb, ui: &Ui) -> Result<()> {
     match verb {
         Verb::Build(args) => build::run(args, ui),
         Verb::Plan(args) => plan::run(args, ui),
-        Verb::Suites(args) => suites::run(&args, &mut ui.stdout()),
+        Verb::Suites(args) => suites::run(&args, ui),
         Verb::Test(args) => {
             let interrupt = Interrupt::install()?;
             test::run(&args, interrupt.flag(), &Runner::new(ui.sink()))
         }
-        Verb::Completions(args) => completions::run(&args, &mut ui.stdout()),
+        Verb::Completions(args) => completions::run(&args, ui),
         Verb::Worker(args) => worker::run(&args),
     }
 }

@@ -126,6 +126,8 @@ fn options_may_stand_anywhere() {
         "-o --suite=trixie --addpkg a kvm --addpkg b debian",
         "plan -o kvm --suite trixie debian --addpkg a,b",
         "-v plan kvm debian --json --addpkg a,b -o --suite trixie",
+        "plan --json -o --addpkg a,b --suite trixie kvm debian",
+        "--json plan kvm -o debian --addpkg a,b --suite trixie",
     ] {
         assert_eq!(appliance(line), expected, "{line}");
     }
@@ -170,6 +172,7 @@ fn bad_words_are_named() {
         ("kvm debian -q -v", "cannot be used with"),
         ("kvm debian extra", "extra"),
         ("kvm debian --suite=", "value is required"),
+        ("--json kvm debian", "--json"),
     ];
     for (line, expected) in table {
         let told = refusal(line);

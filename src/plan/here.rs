@@ -114,6 +114,10 @@ fn destination(appliance: &Appliance, request: &Request<'_>) -> Result<PathBuf> 
     let given = appliance.places.destination.clone().unwrap_or_else(default);
     let context = || format!("looking at the destination {}", given.display());
     let path = std::path::absolute(&given).context(Kind::Config, context)?;
+    if path.file_name().is_none() {
+        return Err(Error::config(format!("the destination {} ends in no name", given.display()))
+            .hint("Name the directory itself with --destdir, not one by `..`."));
+    }
     let current = std::env::current_dir().context(Kind::Config, context)?;
     if current.starts_with(&path) {
         return Err(Error::config(format!("the destination {} holds the current directory", path.display()))
