@@ -21,7 +21,7 @@ use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 use crate::error::{Error, Result};
 use crate::host::interrupt::Interrupt;
 use crate::host::run::Runner;
-use crate::ui::Ui;
+use crate::ui::{self, Ui};
 
 const ABOUT: &str = "Turns one command into a Debian or Ubuntu machine image that boots.";
 
@@ -51,17 +51,32 @@ pub enum Verb {
     Test(test::Arguments),
     /// Print a completion script.
     Completions(completions::Args),
-    /// Be the keeper or the worker of another rvmb.
-    Worker(worker::Args),
 }
 
 /// A command line that was understood.
 #[derive(Clone, Debug)]
-pub struct Invocation {
-    /// How to speak.
-    pub output: output::Args,
-    /// What to do.
-    pub verb: Verb,
+pub enum Invocation {
+    /// A user's.
+    User {
+        /// How to speak.
+        output: output::Args,
+        /// What to do.
+        verb: Verb,
+    },
+    /// Be the keeper or the worker of another rvmb.
+    Worker(worker::Args),
+}
+
+/// How to speak about a command line that may not be understood: its output options cannot be known, but
+/// whether a program reads the answer is seen.
+pub fn wishes_of(arguments: &[OsString]) -> ui::Wishes {
+    let is_json = arguments.iter().any(|word| word == "--progress=json")
+        || arguments.windows(2).any(|pair| matches!(pair, [a, b] if a == "--progress" && b == "json"));
+    let mut wishes = ui::Wishes::default();
+    if is_json {
+        wishes.progress = ui::ProgressMode::Json;
+    }
+    wishes
 }
 
 /// Why a command line starts nothing.
@@ -116,7 +131,10 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Refusal> {
     let Some((name, matches)) = matches.subcommand() else {
         return Err(Refusal::Usage(Error::usage("there is no command").hint("`rvmb --help` lists them.")));
     };
-    Ok(Invocation { output, verb: verb(name, matches)? })
+    match name {
+        "worker" => worker::Args::from_arg_matches(matches).map(Invocation::Worker).map_err(Refusal::Clap),
+        name => Ok(Invocation::User { output, verb: verb(name, matches)? }),
+    }
 }
 
 fn verb(name: &str, matches: &ArgMatches) -> Result<Verb, Refusal> {
@@ -127,7 +145,6 @@ fn verb(name: &str, matches: &ArgMatches) -> Result<Verb, Refusal> {
         "completions" => {
             completions::Args::from_arg_matches(matches).map(Verb::Completions).map_err(Refusal::Clap)
         }
-        "worker" => worker::Args::from_arg_matches(matches).map(Verb::Worker).map_err(Refusal::Clap),
         hypervisor => target::Target::from_matches(hypervisor, matches, VERBS)
             .map(|target| Verb::Build(build::Args { target }))
             .map_err(Refusal::Usage),
@@ -145,7 +162,20 @@ pub fn run(verb: Verb, ui: &Ui) -> Result<()> {
             test::run(&args, interrupt.flag(), &Runner::new(ui.sink()))
         }
         Verb::Completions(args) => completions::run(&args, ui),
-        Verb::Worker(args) => worker::run(&args),
+    }
+}
+
+impl Refusal {
+    /// The error, for a program; none where help or the version was asked for.
+    pub fn error(&self) -> Option<Error> {
+        match self {
+            Refusal::Usage(error) => Some(error.clone()),
+            Refusal::Clap(error) if error.use_stderr() => {
+                let text = error.render().to_string();
+                Some(Error::usage(text.trim().trim_start_matches("error: ")))
+            }
+            Refusal::Clap(_) => None,
+        }
     }
 }
 

@@ -4,13 +4,21 @@ use super::*;
 use crate::appliance::{Appliance, settings};
 use crate::units::Size;
 
+/// The verb of a user's command line.
+fn verb_of(line: &str) -> Verb {
+    match parse(words(line)).expect(line) {
+        Invocation::User { verb, .. } => verb,
+        Invocation::Worker(args) => panic!("{line} is {args:?}"),
+    }
+}
+
 fn words(line: &str) -> Vec<OsString> {
     line.split_whitespace().map(OsString::from).collect()
 }
 
 /// The appliance of a command line, without the configuration of this host.
 fn appliance(line: &str) -> Appliance {
-    match parse(words(line)).expect(line).verb {
+    match verb_of(line) {
         Verb::Build(args) => args.target.appliance_with(&[]).expect(line),
         Verb::Plan(args) => args.target.appliance_with(&[]).expect(line),
         other => panic!("{line} is {other:?}"),
@@ -182,8 +190,7 @@ fn bad_words_are_named() {
 
 #[test]
 fn standard_input_gives_one_password() {
-    let invocation = parse(words("kvm debian --pass-file - --rootpass-file -")).unwrap();
-    let Verb::Build(args) = invocation.verb else { panic!("no build") };
+    let Verb::Build(args) = verb_of("kvm debian --pass-file - --rootpass-file -") else { panic!("no build") };
     let error = args.target.appliance_with(&[]).unwrap_err();
     assert_eq!(error.kind(), crate::Kind::Usage);
     assert!(error.message().contains("--rootpass-file"), "{error}");
