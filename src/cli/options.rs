@@ -72,7 +72,8 @@ struct System {
     /// Mirror of the archive [default: the one in this host's apt sources, else the release's]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = NonEmptyStringValueParser::new())]
     mirror: Option<String>,
-    /// Mirror of the security updates, or none to leave them out [default: as for --mirror]
+    /// Mirror of the security updates, or none to leave them out [default: the one in this host's apt
+    /// sources, else the release's]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = NonEmptyStringValueParser::new())]
     security_mirror: Option<String>,
     /// HTTP proxy for the build; the machine itself does not get it
@@ -81,7 +82,7 @@ struct System {
     /// Keyring that must have signed the archive [default: the distribution's, from this host]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     keyring: Option<PathBuf>,
-    /// debootstrap's variant, such as minbase
+    /// debootstrap's variant: minbase, or important for what it installs without one [default: minbase]
     #[arg(long, value_name = "VARIANT", value_parser = NonEmptyStringValueParser::new())]
     variant: Option<String>,
 }
@@ -142,7 +143,7 @@ struct Guest {
     /// Host name, without domain [default: the distribution's name]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     hostname: Option<String>,
-    /// Domain [default: this host's]
+    /// Domain [default: localdomain]
     #[arg(long, value_name = "DOMAIN", value_parser = NonEmptyStringValueParser::new())]
     domain: Option<String>,
     /// Locale, such as de_DE.UTF-8 [default: that of $LANG, else C.UTF-8]
@@ -151,7 +152,7 @@ struct Guest {
     /// Time zone, such as Europe/Berlin [default: UTC]
     #[arg(long, value_name = "ZONE", value_parser = NonEmptyStringValueParser::new())]
     timezone: Option<String>,
-    /// Memory that the launch files give to the machine
+    /// Memory that the launch files give to the machine; a bare number counts MiB [default: 1024]
     #[arg(short, long, value_name = "SIZE")]
     mem: Option<Size>,
     /// Processors that the launch files give to the machine [default: 1]

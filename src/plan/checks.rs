@@ -98,6 +98,15 @@ pub(super) fn cpus(count: u32) -> Result<()> {
     Err(Error::config("a machine needs a processor").hint("Give at least 1 with --cpus."))
 }
 
+/// The value of `SOURCE_DATE_EPOCH` (reproducible-builds.org's specification): seconds since 1970.
+pub(super) fn epoch(text: &str) -> Result<i64> {
+    let seconds = text.parse::<u64>().ok().and_then(|seconds| i64::try_from(seconds).ok());
+    seconds.ok_or_else(|| {
+        Error::config(format!("SOURCE_DATE_EPOCH is `{text}`, which is no number of seconds since 1970"))
+            .hint("Set it as `date +%s` prints it, or unset it.")
+    })
+}
+
 /// A locale that glibc knows; returns its line for /etc/locale.gen.
 pub(super) fn locale(name: &str) -> Result<Option<&'static str>> {
     if matches!(name, "C" | "POSIX" | "C.UTF-8" | "C.utf8") {
@@ -244,6 +253,14 @@ mod tests {
             assert!(memory(size).unwrap_err().hints()[0].contains("--mem"), "{size}");
         }
         assert!(cpus(0).unwrap_err().hints()[0].contains("--cpus"));
+    }
+
+    #[test]
+    fn times_are_seconds_since_1970() {
+        assert_eq!(epoch("1757151000").unwrap(), 1_757_151_000);
+        for wrong in ["", "-1", "now", "1.5", "18446744073709551615"] {
+            assert!(epoch(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

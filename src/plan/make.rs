@@ -12,7 +12,7 @@ use super::here::Host;
 use super::request::{self, Request, Scripts};
 use super::{
     Archive, Guest, HostUse, Layer, Layers, Output, Package, Packages, Plan, Secrets, Target, checks,
-    passwords, resolve,
+    passwords, resolve, told,
 };
 use crate::appliance::Appliance;
 use crate::cache::Cache;
@@ -56,7 +56,11 @@ pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
         let (packages, kept) = resolve::resolve(runner, &index, &request.packages())?;
         Ok((packages, if kept { Outcome::Cached } else { Outcome::Done }))
     })?;
-    assemble(appliance, request, host, index, resolved)
+    let planned = assemble(appliance, request, host, index, resolved)?;
+    for text in told::decisions(&planned.plan) {
+        sink.emit(Event::Info { text });
+    }
+    Ok(planned)
 }
 
 fn warn_about_age(suite: &Suite, sink: &dyn event::Sink) {
@@ -92,7 +96,7 @@ fn assemble(
     index: Index,
     resolved: Vec<Package>,
 ) -> Result<Planned> {
-    let epoch = match source_date_epoch()? {
+    let epoch = match request.epoch {
         Some(epoch) => epoch,
         None => index.date()?,
     };
@@ -177,6 +181,7 @@ fn identity(
     let parts = (
         RECIPE,
         keys,
+        request.suite,
         guest,
         &target.format,
         &request.architecture,
@@ -187,17 +192,6 @@ fn identity(
     );
     let name = serde_json::to_vec(&parts).context(Kind::Build, || "naming the plan".into())?;
     Ok(Uuid::new_v5(&NAMESPACE, &name))
-}
-
-/// The variable of reproducible-builds.org's specification.
-fn source_date_epoch() -> Result<Option<i64>> {
-    match std::env::var("SOURCE_DATE_EPOCH") {
-        Err(_) => Ok(None),
-        Ok(text) => text
-            .parse()
-            .map(Some)
-            .context(Kind::Config, || format!("reading SOURCE_DATE_EPOCH `{text}` as seconds since 1970")),
-    }
 }
 
 /// Keys of the layers: everything that decides what is in them.

@@ -8,7 +8,9 @@ mod model;
 mod passwords;
 mod request;
 mod resolve;
+mod told;
 
 pub(crate) use archive::explain_age;
 pub use make::{Planned, locale_line, make};
 pub use model::*;
+pub use told::mirror_origin;

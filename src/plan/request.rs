@@ -32,6 +32,8 @@ pub(super) struct Request<'a> {
     pub removed: Vec<String>,
     pub guest: Guest,
     pub scripts: Scripts,
+    /// No time in the image is later, where the environment says so.
+    pub epoch: Option<i64>,
 }
 
 /// Texts of the user's scripts, which do not stand in the plan.
@@ -94,6 +96,10 @@ impl<'a> Request<'a> {
         let variant = variant_pattern(appliance.variant.as_deref())
             .map_err(|error| check(Err(error)))
             .unwrap_or_default();
+        let epoch = match std::env::var_os("SOURCE_DATE_EPOCH") {
+            Some(text) => checks::epoch(&text.to_string_lossy()).map_err(|error| check(Err(error))).ok(),
+            None => None,
+        };
         let (guest, scripts) = guest(appliance, suite, hypervisor, &mut problems);
         Error::all(problems)?;
 
@@ -119,6 +125,7 @@ impl<'a> Request<'a> {
             removed: appliance.remove_packages.clone(),
             guest,
             scripts,
+            epoch,
         })
     }
 
@@ -244,15 +251,11 @@ fn guest(
 ) -> (Guest, Scripts) {
     let users = &appliance.users;
     let name = users.name.clone().unwrap_or_else(|| suite.distro.clone());
-    let default_full_name = || {
-        let mut letters = suite.distro.chars();
-        letters.next().map(char::to_uppercase).into_iter().flatten().chain(letters).collect()
-    };
     let hostname = appliance.hostname.clone().unwrap_or_else(|| suite.distro.clone());
     let domain = appliance.domain.clone().unwrap_or_else(|| "localdomain".to_owned());
     let locale = normal_locale(appliance.locale.as_deref());
     let timezone = appliance.timezone.clone().unwrap_or_else(|| "UTC".to_owned());
-    let full_name = users.full_name.clone().unwrap_or_else(default_full_name);
+    let full_name = users.full_name.clone().unwrap_or_else(|| suite.distro_title());
 
     let mut note = |result: Result<()>| problems.extend(result.err());
     note(checks::hostname(&hostname));

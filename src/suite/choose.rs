@@ -19,12 +19,17 @@ pub struct Mirrors<'a> {
 impl Suite {
     /// The release as people call it: `Debian 13 (trixie)`, `Debian (sid)`.
     pub fn title(&self) -> String {
-        let mut letters = self.distro.chars();
-        let distro: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+        let distro = self.distro_title();
         match self.version.as_str() {
             "" => format!("{distro} ({})", self.codename),
             version => format!("{distro} {version} ({})", self.codename),
         }
+    }
+
+    /// The distribution as people write it: `Debian`.
+    pub fn distro_title(&self) -> String {
+        let mut letters = self.distro.chars();
+        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
     }
 
     /// The mirrors of the suite file for `architecture`.

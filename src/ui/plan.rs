@@ -6,7 +6,9 @@
 use std::fmt::Write as _;
 
 use super::style::{Style, Tone, printable};
-use crate::plan::{Archive, Content, Disk, Guest, HostUse, Layer, Packages, Partition, Plan, Privilege};
+use crate::plan::{
+    Archive, Content, Disk, Guest, HostUse, Layer, Packages, Partition, Plan, Privilege, mirror_origin,
+};
 use crate::units::Size;
 
 /// Columns of a label.
@@ -75,19 +77,9 @@ fn archive(page: &mut Page, archive: &Archive) {
         page.line(label, &format!("{} {}", source.uri, source.suite));
     }
     page.line("Components", &archive.components.join(" "));
-    page.line("Mirror from", origin(&archive.mirror_origin));
+    page.line("Mirror from", mirror_origin(&archive.mirror_origin));
     page.line("Keyring", &archive.keyring.display().to_string());
     page.some("Proxy", archive.proxy.as_deref());
-}
-
-/// Who decided on the mirror.
-fn origin(word: &str) -> &str {
-    match word {
-        "option" => "--mirror or the configuration",
-        "host" => "this host's apt sources",
-        "suite" => "the release's defaults",
-        other => other,
-    }
 }
 
 fn packages(page: &mut Page, packages: &Packages) {
