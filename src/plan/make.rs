@@ -44,14 +44,17 @@ pub struct Planned {
 /// Makes the plan. Fetches indices; writes nothing but the cache.
 pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
     let registry = Registry::load()?;
-    let request = Request::read(appliance, &registry)?;
+    let mut request = Request::read(appliance, &registry)?;
     let host = Host::look(appliance, &request, runner)?;
     let sink = runner.sink().as_ref();
-    warn_about_age(request.suite, sink);
+    warn_about(request.suite, sink);
 
     let index = event::step(sink, Step::Index, || {
         Ok((fetch_index(appliance, &request, &host, runner)?, Outcome::Done))
     })?;
+    if appliance.locale.is_none() {
+        leave_out_languages(&mut request, &index, sink)?;
+    }
     let resolved = event::step(sink, Step::Resolve, || {
         let (packages, kept) = resolve::resolve(runner, &index, &request.packages())?;
         Ok((packages, if kept { Outcome::Cached } else { Outcome::Done }))
@@ -63,12 +66,32 @@ pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
     Ok(planned)
 }
 
-fn warn_about_age(suite: &Suite, sink: &dyn event::Sink) {
+fn warn_about(suite: &Suite, sink: &dyn event::Sink) {
     if suite.tier == Tier::Ended {
         let ended = suite.dates.end_of_life.map(|day| format!(" on {day}")).unwrap_or_default();
         let text = format!("{} has ended{ended}: it gets no security updates any more", suite.title());
         sink.emit(Event::Warning { text });
     }
+    if !suite.boot.secure_boot {
+        let title = suite.title();
+        let text = format!("{title} does not start where firmware has Secure Boot with today's revocations");
+        sink.emit(Event::Warning { text });
+    }
+}
+
+/// Leaves out packages for the language of a locale that nobody asked for: it comes from the caller's
+/// environment, and the release need not have them.
+fn leave_out_languages(request: &mut Request<'_>, index: &Index, sink: &dyn event::Sink) -> Result<()> {
+    let mut wanted = request.suite.language_packages(&request.guest.locale);
+    wanted.retain(|name| request.base.contains(name));
+    let unknown = resolve::unknown(index, wanted)?;
+    request.base.retain(|name| !unknown.contains(name));
+    for name in unknown {
+        let locale = &request.guest.locale;
+        let text = format!("there is no package {name} for {locale}, which $LANG asks for: it is left out");
+        sink.emit(Event::Warning { text });
+    }
+    Ok(())
 }
 
 fn fetch_index(appliance: &Appliance, request: &Request<'_>, host: &Host, runner: &Runner) -> Result<Index> {

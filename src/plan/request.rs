@@ -231,9 +231,7 @@ fn base_packages(suite: &Suite, flavour: &str, architecture: &str, guest: &Guest
     names.extend(suite.network.packages.iter().cloned());
     names.extend(suite.users.packages.iter().cloned());
     if checks::locale(&guest.locale)?.is_some() {
-        let language: String =
-            guest.locale.chars().take_while(|character| !"_.@".contains(*character)).collect();
-        names.extend(suite.locale.packages.iter().map(|name| name.replace("{language}", &language)));
+        names.extend(suite.locale_packages(&guest.locale));
     }
     if checks::is_legacy_zone(&guest.timezone) && !suite.locale.legacy_zones.is_empty() {
         names.push(suite.locale.legacy_zones.clone());

@@ -152,6 +152,17 @@ fn each_known(index: &Index, mut each: impl FnMut(Stanza)) -> Result<()> {
     Ok(())
 }
 
+/// Those of `names` that no index has.
+pub(super) fn unknown(index: &Index, names: Vec<String>) -> Result<BTreeSet<String>> {
+    let mut unknown: BTreeSet<String> = names.into_iter().collect();
+    if !unknown.is_empty() {
+        each_known(index, |stanza| {
+            unknown.remove(&stanza.name);
+        })?;
+    }
+    Ok(unknown)
+}
+
 fn fill_installed_sizes(index: &Index, packages: &mut [Package]) -> Result<()> {
     let mut wanted: BTreeMap<(String, String), usize> = BTreeMap::new();
     for (position, package) in packages.iter().enumerate() {

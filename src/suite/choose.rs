@@ -5,6 +5,9 @@ use crate::near;
 
 use super::{Suite, Tier};
 
+/// What stands for the language in the names of packages.
+const LANGUAGE: &str = "{language}";
+
 /// Where a release is fetched from unless somebody knows better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mirrors<'a> {
@@ -47,6 +50,26 @@ impl Suite {
             return Mirrors { main: &archive.ports_mirror, security: &archive.ports_mirror, archived: false };
         }
         Mirrors { main: &archive.mirror, security: &archive.security_mirror, archived: false }
+    }
+
+    /// The packages for a locale other than C and C.UTF-8.
+    pub fn locale_packages(&self, locale: &str) -> Vec<String> {
+        self.locale.packages.iter().map(|pattern| self.of_language(pattern, locale)).collect()
+    }
+
+    /// Those of [`Suite::locale_packages`] that are for the locale's language alone. There is not one for
+    /// each language.
+    pub fn language_packages(&self, locale: &str) -> Vec<String> {
+        let patterns = self.locale.packages.iter().filter(|pattern| pattern.contains(LANGUAGE));
+        patterns.map(|pattern| self.of_language(pattern, locale)).collect()
+    }
+
+    /// A locale is `language[_territory][.charset][@modifier]`, setlocale(3).
+    fn of_language(&self, pattern: &str, locale: &str) -> String {
+        let place = locale.split(['.', '@']).next().unwrap_or(locale);
+        let language = place.split('_').next().unwrap_or(place);
+        let name = self.locale.language_names.get(place).map_or(language, String::as_str);
+        pattern.replace(LANGUAGE, name)
     }
 
     /// The kernel flavour for `hypervisor`: its own where the release has it for `architecture`,
@@ -141,6 +164,26 @@ mod tests {
             assert_eq!(suite.flavour_for(hypervisor, architecture), flavour, "{codename} on {hypervisor}");
             assert_eq!(suite.kernel_packages(flavour, architecture).unwrap(), [package]);
         }
+    }
+
+    #[test]
+    fn packages_follow_the_language() {
+        let registry = Registry::built_in().unwrap();
+        let jammy = registry.find("ubuntu", "jammy").unwrap();
+        for (locale, package) in [
+            ("de_DE.UTF-8", "language-pack-de"),
+            ("zh_CN.UTF-8", "language-pack-zh-hans"),
+            ("zh_SG", "language-pack-zh-hans"),
+            ("zh_TW.UTF-8", "language-pack-zh-hant"),
+            ("sr_RS.UTF-8@latin", "language-pack-sr"),
+            ("eo", "language-pack-eo"),
+        ] {
+            assert_eq!(jammy.locale_packages(locale), ["locales", package]);
+            assert_eq!(jammy.language_packages(locale), [package]);
+        }
+        let trixie = registry.find("debian", "trixie").unwrap();
+        assert_eq!(trixie.locale_packages("zh_CN.UTF-8"), ["locales"]);
+        assert!(trixie.language_packages("zh_CN.UTF-8").is_empty());
     }
 
     #[test]

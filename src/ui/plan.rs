@@ -65,6 +65,9 @@ fn system(page: &mut Page, plan: &Plan) {
     page.line("Release", &suite.title());
     page.line("Architecture", &plan.architecture);
     page.line("Kernel", &target.flavour);
+    let secure_boot =
+        if plan.suite.boot.secure_boot { "starts with it" } else { "firmware must have it off" };
+    page.line("Secure Boot", secure_boot);
     page.line("Hypervisor", &format!("{}, disk as {}", target.hypervisor, target.format));
     page.line("Memory", &target.memory.to_string());
     page.line("Processors", &target.cpus.to_string());
