@@ -7,6 +7,7 @@ pub mod mounts;
 pub mod run;
 pub mod scratch;
 pub mod seccomp;
+pub mod sequoia;
 pub mod template;
 pub mod tools;
 pub mod tree;

@@ -9,6 +9,7 @@ use crate::appliance::Appliance;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::apt::{self, Apt, HostSource, Settings};
 use crate::host::run::Runner;
+use crate::host::sequoia;
 use crate::suite::{Suite, Tier};
 
 /// What stands for a security mirror where the security pocket is to be left out.
@@ -112,6 +113,8 @@ pub(super) struct IndexRequest<'a> {
     pub options: &'a [String],
     /// Whether indices may be out of date, as those of an ended release are.
     pub may_be_expired: bool,
+    /// Whether a key that signs them may rest on SHA-1.
+    pub may_rest_on_sha1: bool,
 }
 
 /// Checked indices on this host.
@@ -138,7 +141,13 @@ impl Index {
         };
         let apt = Apt::configure(&directory, &settings)?;
         let mut tail = Vec::new();
-        apt.command(runner, "apt-get")
+        let mut update = apt.command(runner, "apt-get");
+        if request.may_rest_on_sha1
+            && let Some(policy) = sequoia::policy_with_sha1(&directory)?
+        {
+            update = update.env(sequoia::VARIABLE, policy);
+        }
+        update
             .args(["update", "--quiet", "-oAPT::Update::Error-Mode=any"])
             .stream(|line| {
                 if line.starts_with(['E', 'W']) {

@@ -36,6 +36,9 @@ impl Host {
                 note(tools::missing(program));
             }
         }
+        if request.suite.bootstrap.zstd_packages && !tools::dpkg_reads_zstd(runner)? {
+            note(old_dpkg(request.suite));
+        }
         let tool = choose_bootstrap(appliance.bootstrap.as_deref()).map_err(&mut note).ok();
         let keyring = find_keyring(appliance.keyring.as_deref(), request.suite).map_err(&mut note).ok();
         let destination = destination(appliance, request).map_err(&mut note).ok();
@@ -70,6 +73,11 @@ fn needed_tools(privilege: Option<&Privilege>) -> Vec<&'static str> {
         programs.extend(["newuidmap", "newgidmap"]);
     }
     programs
+}
+
+fn old_dpkg(suite: &Suite) -> Error {
+    Error::host(format!("this host's dpkg cannot unpack the packages of {}, which are zstd", suite.title()))
+        .hint("Build on Debian 12, Ubuntu 20.04 or later.")
 }
 
 fn choose_bootstrap(option: Option<&str>) -> Result<&'static str> {

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::archive::{self, Index, IndexRequest, hex};
+use super::archive::{self, Index, IndexRequest, Mirrors, hex};
 use super::here::Host;
 use super::request::{self, Request, Scripts};
 use super::{
     Archive, Guest, HostUse, Layer, Layers, Output, Package, Packages, Plan, Secrets, Target, checks,
-    passwords, resolve, told,
+    elsewhere, passwords, resolve, told,
 };
 use crate::appliance::Appliance;
 use crate::cache::Cache;
@@ -95,21 +95,50 @@ fn leave_out_languages(request: &mut Request<'_>, index: &Index, sink: &dyn even
 }
 
 fn fetch_index(appliance: &Appliance, request: &Request<'_>, host: &Host, runner: &Runner) -> Result<Index> {
+    let refresh = |mirrors| refresh_index(appliance, request, host, mirrors, runner);
+    let error = match refresh(&host.mirrors) {
+        Ok(index) => return Ok(index),
+        Err(error) => archive::explain_age(error, request.suite),
+    };
+    if !elsewhere::is_not_there(&error) {
+        return Err(error);
+    }
+    let other = elsewhere::mirrors(appliance, request.suite, &request.architecture, &host.mirrors);
+    let Some(other) = other else { return Err(error) };
+    match refresh(&other) {
+        Ok(index) => {
+            let (title, here, there) = (request.suite.title(), &host.mirrors.main, &other.main);
+            let text = format!("{title} is not at {here}: it is taken from {there}");
+            runner.sink().emit(Event::Warning { text });
+            Ok(index)
+        }
+        // The first place is the one where it should be.
+        Err(_) => Err(error),
+    }
+}
+
+fn refresh_index(
+    appliance: &Appliance,
+    request: &Request<'_>,
+    host: &Host,
+    mirrors: &Mirrors,
+    runner: &Runner,
+) -> Result<Index> {
     Index::refresh(
         runner,
         &IndexRequest {
             directory: &host.cache.indices(),
             archives: &host.cache.archives(),
-            sources: &archive::sources(request.suite, &host.mirrors),
+            sources: &archive::sources(request.suite, mirrors),
             components: &request.components,
             keyring: &host.keyring,
             architecture: &request.architecture,
             proxy: appliance.proxy.as_deref(),
             options: &host.apt_options,
             may_be_expired: request.suite.tier == Tier::Ended,
+            may_rest_on_sha1: request.suite.keys.needs_sha1_policy,
         },
     )
-    .map_err(|error| archive::explain_age(error, request.suite))
 }
 
 fn assemble(

@@ -2,6 +2,7 @@
 
 mod archive;
 mod checks;
+mod elsewhere;
 mod here;
 mod make;
 mod model;
