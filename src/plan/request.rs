@@ -14,10 +14,6 @@ use crate::error::{Error, Result};
 use crate::hypervisor::{self, Hypervisor};
 use crate::plan::Disk;
 use crate::suite::{Registry, Suite, ext4_features};
-use crate::units::Size;
-
-/// The smallest root that any release's kernel and base system fit into.
-const SMALLEST_ROOT: Size = Size::mib(512);
 
 /// What the user's words mean for the suite; nothing but text and files was looked at.
 pub(super) struct Request<'a> {
@@ -204,7 +200,7 @@ fn variant_pattern(variant: Option<&str>) -> Result<&'static str> {
 
 /// Where everything lies on the disk; `seed` decides the identifiers alone.
 pub(super) fn disk(sizes: Sizes, suite: &Suite, architecture: &str, seed: Uuid) -> Result<Disk> {
-    let disk = layout::plan(&LayoutRequest {
+    layout::plan(&LayoutRequest {
         architecture: architecture.to_owned(),
         disk: sizes.disk,
         root: sizes.root,
@@ -212,15 +208,7 @@ pub(super) fn disk(sizes: Sizes, suite: &Suite, architecture: &str, seed: Uuid) 
         opt: sizes.opt,
         ext4_features: ext4_features(suite.filesystem.ext4).into_iter().map(str::to_owned).collect(),
         seed,
-    })?;
-    match disk.mounted_at("/") {
-        Some(root) if root.size < SMALLEST_ROOT => Err(Error::config(format!(
-            "a root file system of {} cannot hold a kernel and its system",
-            root.size
-        ))
-        .hint(format!("Give at least {SMALLEST_ROOT} with --rootsize or --size; 2G suits most machines."))),
-        _ => Ok(disk),
-    }
+    })
 }
 
 fn base_packages(suite: &Suite, flavour: &str, architecture: &str, guest: &Guest) -> Result<Vec<String>> {
