@@ -1,4 +1,4 @@
-//! Logs of builds: they begin before the cache is opened, and stay where a build does not end well.
+//! Logs of builds: they begin with the first step, and stay where a build does not end well.
 //!
 //! ```text
 //! <cache>/logs/<time>-<process>.log     the newest of them
@@ -6,17 +6,17 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Kind, Result};
 
 /// How many logs are kept.
 const KEPT: usize = 20;
 
-/// The path of a new log in the cache at `option`, else at the user's own place; older ones than the
+/// The path of a new log, which is not made here, in the cache at `option`, else at the user's own place; older ones than the
 /// newest are removed. With `throw_away` nothing is kept in the cache: the log goes to `scratch`.
 ///
 /// # Errors
 ///
-/// [`Kind::Host`] where the directory of the logs cannot be made or read.
+/// [`Kind::Host`] where there is no place for a cache, or older logs cannot be removed.
 pub fn fresh(option: Option<&Path>, throw_away: bool, scratch: &Path) -> Result<PathBuf> {
     // Names sort by time.
     let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ");
@@ -25,12 +25,9 @@ pub fn fresh(option: Option<&Path>, throw_away: bool, scratch: &Path) -> Result<
         return Ok(scratch.join(format!("rvmb-{name}")));
     }
     let directory = super::place(option)?.join("logs");
-    std::fs::create_dir_all(&directory).map_err(|error| {
-        Error::host(format!("making the cache directory {}", directory.display()))
-            .because(&error)
-            .hint("Name another place with --cache-dir, or keep nothing with --no-cache.")
-    })?;
-    prune(&directory, KEPT - 1)?;
+    if directory.is_dir() {
+        prune(&directory, KEPT - 1)?;
+    }
     Ok(directory.join(name))
 }
 
@@ -86,7 +83,5 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let log = fresh(Some(Path::new("/proc/nowhere")), true, scratch.path()).unwrap();
         assert_eq!(log.parent(), Some(scratch.path()));
-        let error = fresh(Some(Path::new("/proc/nowhere")), false, scratch.path()).unwrap_err();
-        assert!(error.hints()[0].contains("--no-cache"));
     }
 }

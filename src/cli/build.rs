@@ -31,7 +31,7 @@ pub fn run(args: Args, ui: &Ui) -> Result<()> {
     let places = &appliance.places;
     let scratch = scratch::directory(places.scratch.as_deref())?;
     let log = logs::fresh(places.cache.as_deref(), places.no_cache, &scratch)?;
-    let log = Arc::new(LogFile::create(&log)?);
+    let log = Arc::new(LogFile::at(log));
     let recorder = Arc::new(Recorder::new());
     let sinks = vec![ui.sink(), Arc::clone(&recorder) as Arc<dyn Sink>, Arc::clone(&log) as Arc<dyn Sink>];
     let runner = Runner::new(Arc::new(Fanout(sinks)));
@@ -61,17 +61,19 @@ fn with_log(error: Error, log: &LogFile) -> Error {
         drop_log(log);
         return error;
     }
-    match log.close() {
-        Ok(()) => error.hint(format!("The log is in {}.", log.path().display())),
+    match (log.path(), log.close()) {
+        (Some(path), Ok(())) => error.hint(format!("The log is in {}.", path.display())),
         // The disk of the log is full, for one; the error tells more.
-        Err(_) => error,
+        _ => error,
     }
 }
 
 /// Removes a log that nobody needs, or that the destination has.
 fn drop_log(log: &LogFile) {
-    // One that stays is removed with the older ones some day.
-    let _ = std::fs::remove_file(log.path());
+    if let Some(path) = log.path() {
+        // One that stays is removed with the older ones some day.
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 /// Whatever failed after the user wanted to stop failed for that reason.

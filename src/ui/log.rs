@@ -25,34 +25,33 @@ impl Sink for Fanout {
 }
 
 /// A log file, with everything that was said whatever the user wanted to see.
+///
+/// The file appears when the first step begins, with what was said before it: who only wrote something
+/// wrong finds nothing new on the disk.
 pub struct LogFile {
     path: PathBuf,
     state: Mutex<State>,
 }
 
 struct State {
-    /// The file itself, and after it its copies.
+    /// The file itself, and after it its copies; empty as long as there is no file.
     outs: Vec<BufWriter<File>>,
+    /// What was said before there is a file.
+    before: String,
     /// The first failure; what comes after it is not written.
     failure: Option<std::io::Error>,
 }
 
 impl LogFile {
-    /// Makes the file.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::Build`] where it cannot be made.
-    pub fn create(path: &Path) -> Result<LogFile> {
-        // A new file: others may have put a link of that name into a scratch directory.
-        let file = File::create_new(path).context(Kind::Build, || format!("making {}", path.display()))?;
-        let state = Mutex::new(State { outs: vec![BufWriter::new(file)], failure: None });
-        Ok(LogFile { path: path.to_owned(), state })
+    /// A log that will be at `path`.
+    pub fn at(path: PathBuf) -> LogFile {
+        let state = State { outs: Vec::new(), before: String::new(), failure: None };
+        LogFile { path, state: Mutex::new(state) }
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Where it is; none as long as there is no file.
+    pub fn path(&self) -> Option<&Path> {
+        (!self.lock().outs.is_empty()).then_some(self.path.as_path())
     }
 
     /// Writes everything to a second new file as well, what was said before included.
@@ -63,7 +62,7 @@ impl LogFile {
     pub fn copy_to(&self, path: &Path) -> Result<()> {
         let context = || format!("writing {}", path.display());
         let mut state = self.lock();
-        state.flush().context(Kind::Build, context)?;
+        state.open(&self.path).and_then(|()| state.flush()).context(Kind::Build, context)?;
         let mut copy = File::create_new(path).context(Kind::Build, context)?;
         let mut before = File::open(&self.path).context(Kind::Build, context)?;
         std::io::copy(&mut before, &mut copy).context(Kind::Build, context)?;
@@ -91,7 +90,24 @@ impl LogFile {
 }
 
 impl State {
+    /// Makes the file where there is none yet, and its directory.
+    fn open(&mut self, path: &Path) -> std::io::Result<()> {
+        if !self.outs.is_empty() {
+            return Ok(());
+        }
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        // A new file: others may have put a link of that name into a scratch directory.
+        self.outs.push(BufWriter::new(File::create_new(path)?));
+        let before = std::mem::take(&mut self.before);
+        self.write(&before)
+    }
+
     fn write(&mut self, text: &str) -> std::io::Result<()> {
+        if self.outs.is_empty() {
+            self.before.push_str(text);
+        }
         self.outs.iter_mut().try_for_each(|out| out.write_all(text.as_bytes()))
     }
 
@@ -107,7 +123,9 @@ impl Sink for LogFile {
         if state.failure.is_some() {
             return;
         }
-        let mut outcome = state.write(&line);
+        let begins = matches!(event, Event::Started { .. });
+        let mut outcome = if begins { state.open(&self.path) } else { Ok(()) };
+        outcome = outcome.and_then(|()| state.write(&line));
         // What a program says comes in floods; the rest should be in the file if rvmb is killed.
         if !matches!(event, Event::Debug { .. } | Event::Progress { .. }) {
             outcome = outcome.and_then(|()| state.flush());
@@ -155,13 +173,16 @@ mod tests {
     fn all_sinks_get_everything() {
         let room = tempfile::tempdir().unwrap();
         let path = room.path().join("build.log");
-        let log = Arc::new(LogFile::create(&path).unwrap());
+        let log = Arc::new(LogFile::at(path.clone()));
         let recorder = Arc::new(Recorder::new());
         let fanout = Fanout(vec![log.clone(), recorder.clone()]);
         fanout.emit(Event::Debug { text: "+ true".into() });
+        assert!(log.path().is_none() && !path.exists());
+        fanout.emit(Event::Started { step: Step::Seal });
         fanout.emit(Event::Finished { step: Step::Seal, outcome: Outcome::Done, milliseconds: 7 });
         log.close().unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 3);
+        assert_eq!(log.path(), Some(path.as_path()));
         assert_eq!(recorder.timings().len(), 1);
     }
 
@@ -169,7 +190,7 @@ mod tests {
     fn a_copy_has_what_was_said_before_it_and_after() {
         let room = tempfile::tempdir().unwrap();
         let (path, copy) = (room.path().join("log"), room.path().join("copy"));
-        let log = LogFile::create(&path).unwrap();
+        let log = LogFile::at(path.clone());
         log.emit(Event::Debug { text: "one".into() });
         log.copy_to(&copy).unwrap();
         log.emit(Event::Debug { text: "two".into() });
@@ -178,13 +199,15 @@ mod tests {
         assert_eq!(text.lines().count(), 2);
         assert_eq!(text, std::fs::read_to_string(&path).unwrap());
         assert!(log.copy_to(&copy).is_err(), "a file that is there is not written over");
-        assert!(LogFile::create(&path).is_err());
+        let second = LogFile::at(path);
+        second.emit(Event::Started { step: Step::Seal });
+        assert!(second.close().is_err());
     }
 
     #[test]
     fn a_full_disk_is_told_at_the_end() {
         let full = BufWriter::new(File::create("/dev/full").unwrap());
-        let state = Mutex::new(State { outs: vec![full], failure: None });
+        let state = Mutex::new(State { outs: vec![full], before: String::new(), failure: None });
         let log = LogFile { path: "/dev/full".into(), state };
         log.emit(Event::Info { text: "lost".into() });
         assert!(log.close().unwrap_err().to_string().contains("/dev/full"));
