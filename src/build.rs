@@ -94,7 +94,7 @@ pub fn begin<'a>(planned: &'a Planned, runner: &Runner) -> Result<Begun<'a>> {
         },
         task: Task::Build {
             plan: Box::new(plan.clone()),
-            secrets: planned.secrets.clone(),
+            secrets: Box::new(planned.secrets.clone()),
             scratch,
             layers: growing,
             output: partial.clone(),

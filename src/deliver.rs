@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::claim;
+use crate::manifest;
 
 /// Puts the directory `partial` at `destination`. What it replaced, where `overwrite` allows that, is at
 /// `partial` afterwards.
@@ -22,6 +23,11 @@ use crate::host::claim;
 pub fn put_in_place(partial: &Path, destination: &Path, overwrite: bool) -> Result<()> {
     let context = || format!("putting the results into {}", destination.display());
     match rename_without_replacing(partial, destination) {
+        Err(Errno::EXIST) if overwrite && !manifest::may_be_replaced(destination) => Err(Error::new(
+            Kind::Delivery,
+            format!("the destination {} became something else than rvmb's meanwhile", destination.display()),
+        )
+        .hint("--overwrite replaces what rvmb has made and nothing else; choose another with --destdir.")),
         Err(Errno::EXIST) if overwrite => exchange(partial, destination),
         Err(Errno::EXIST) => Err(Error::new(
             Kind::Delivery,
@@ -96,6 +102,8 @@ mod tests {
             std::fs::create_dir(base.path().join(name)).unwrap();
             std::fs::write(base.path().join(name).join(name), "").unwrap();
         }
+        let manifest = base.path().join("old").join(manifest::MANIFEST);
+        std::fs::write(manifest, r#"{"generator": "rvmb 0.1.0"}"#).unwrap();
         base
     }
 
@@ -115,6 +123,15 @@ mod tests {
 
     fn put_with_overwrite(partial: &Path, destination: &Path) -> Result<()> {
         put_in_place(partial, destination, true)
+    }
+
+    #[test]
+    fn what_is_not_ours_is_never_replaced() {
+        let base = two();
+        let [old, new] = ["old", "new"].map(|name| base.path().join(name));
+        std::fs::remove_file(old.join(manifest::MANIFEST)).unwrap();
+        assert_eq!(put_in_place(&new, &old, true).unwrap_err().kind(), Kind::Delivery);
+        assert!(old.join("old").exists() && new.join("new").exists());
     }
 
     #[test]

@@ -45,15 +45,18 @@ impl Kind {
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Error {
     kind: Kind,
-    message: String,
+    message: Box<str>,
     /// The causes, outermost first. Kept as text, because an error crosses from worker to front.
     causes: Vec<String>,
     hints: Vec<String>,
     /// The last lines of the failed command's own words.
-    tail: Vec<String>,
+    tail: Box<[String]>,
     /// The places of a file that are wrong, all of them at once.
     #[serde(default)]
     problems: Box<[Problem]>,
+    /// Errors that have nothing to do with each other, told at once; each has its own causes and hints.
+    #[serde(default)]
+    parts: Box<[Error]>,
 }
 
 /// A place of a text file that is wrong.
@@ -89,11 +92,12 @@ impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Error {
             kind,
-            message: message.into(),
+            message: message.into().into(),
             causes: Vec::new(),
             hints: Vec::new(),
-            tail: Vec::new(),
+            tail: Box::default(),
             problems: Box::default(),
+            parts: Box::default(),
         }
     }
 
@@ -138,7 +142,7 @@ impl Error {
     /// Adds the last lines that a failed command wrote.
     #[must_use]
     pub fn tail(mut self, lines: impl IntoIterator<Item = String>) -> Self {
-        self.tail.extend(lines);
+        self.tail = self.tail.into_iter().chain(lines).collect();
         self
     }
 
@@ -152,8 +156,8 @@ impl Error {
     /// Puts what was being done around an error; its text becomes the first cause.
     #[must_use]
     pub fn within(mut self, message: impl Into<String>) -> Self {
-        let inner = std::mem::replace(&mut self.message, message.into());
-        self.causes.insert(0, inner);
+        let inner = std::mem::replace(&mut self.message, message.into().into());
+        self.causes.insert(0, inner.into());
         self
     }
 
@@ -165,20 +169,15 @@ impl Error {
         self
     }
 
-    /// Several problems as one error; `Ok` where there is none. A single one stays as it is.
-    pub fn all(mut problems: Vec<Error>) -> Result<()> {
-        match problems.len() {
-            0 => Ok(()),
-            1 => Err(problems.remove(0)),
-            count => {
-                let mut whole = Error::new(problems[0].kind, format!("there are {count} problems"));
-                for problem in problems {
-                    whole.causes.push(problem.to_string());
-                    whole.hints.extend(problem.hints);
-                    whole.tail.extend(problem.tail);
-                }
-                Err(whole)
-            }
+    /// Several problems as one error of the first one's kind; `Ok` where there is none. A single one stays
+    /// as it is.
+    pub fn all(problems: Vec<Error>) -> Result<()> {
+        let count = problems.len();
+        let Some(first) = problems.first() else { return Ok(()) };
+        let whole = Error::new(first.kind, format!("there are {count} problems"));
+        match <[Error; 1]>::try_from(problems) {
+            Ok([single]) => Err(single),
+            Err(problems) => Err(Error { parts: problems.into(), ..whole }),
         }
     }
 
@@ -207,6 +206,11 @@ impl Error {
         &self.problems
     }
 
+    /// The errors that this one consists of, where it tells several at once.
+    pub fn parts(&self) -> &[Error] {
+        &self.parts
+    }
+
     /// The last lines of the failed command.
     pub fn tail_lines(&self) -> &[String] {
         &self.tail
@@ -221,6 +225,9 @@ impl fmt::Display for Error {
         }
         for problem in &self.problems {
             write!(f, "; {problem}")?;
+        }
+        for part in &self.parts {
+            write!(f, "; {part}")?;
         }
         Ok(())
     }
@@ -249,6 +256,20 @@ mod tests {
         let io = std::io::Error::from(std::io::ErrorKind::NotFound);
         let error = Error::config("reading setup.sh").because(&io).within("planning the first boot");
         assert_eq!(error.to_string(), "planning the first boot: reading setup.sh: entity not found");
+    }
+
+    #[test]
+    fn several_problems_keep_what_is_theirs() {
+        assert!(Error::all(vec![]).is_ok());
+        let host = || Error::host("mke2fs is not installed").hint("Install it.");
+        assert_eq!(Error::all(vec![host()]).unwrap_err().message(), "mke2fs is not installed");
+        let both = Error::all(vec![host(), Error::config("`a b` is not a host name")]).unwrap_err();
+        assert_eq!((both.kind(), both.parts().len(), both.hints().len()), (Kind::Host, 2, 0));
+        assert_eq!(both.parts()[0].hints(), ["Install it."]);
+        assert_eq!(
+            both.to_string(),
+            "there are 2 problems; mke2fs is not installed; `a b` is not a host name"
+        );
     }
 
     #[test]

@@ -71,8 +71,6 @@ pub enum Unit {
     Bytes,
     /// Packages.
     Packages,
-    /// Hundredths of the whole.
-    Percent,
     /// Seconds of the time that the step may take.
     Seconds,
 }

@@ -2,28 +2,33 @@
 
 use std::process::ExitCode;
 
-use rvmb::cli::{self, Invocation, Refusal, Verb};
-use rvmb::ui::{Surroundings, Ui, Wishes};
+use rvmb::cli::{self, Invocation, Refusal};
+use rvmb::ui::{ProgressMode, Surroundings, Ui, Wishes};
 
 fn main() -> ExitCode {
     let surroundings = Surroundings::of_process();
-    let (ui, outcome) = match cli::parse(cli::target::arguments()) {
+    let arguments = cli::target::arguments();
+    let wishes = cli::wishes_of(&arguments);
+    let (ui, outcome) = match cli::parse(arguments) {
         // Namespaces can only be made before the first thread, and drawing needs threads.
-        Ok(Invocation { verb: Verb::Worker(args), .. }) => {
+        Ok(Invocation::Worker(args)) => {
             let outcome = cli::worker::run(&args);
             (Ui::new(Wishes::default(), surroundings), outcome)
         }
-        Ok(invocation) => {
-            let ui = Ui::new(invocation.output.wishes(), surroundings);
-            let outcome = cli::run(invocation.verb, &ui);
+        Ok(Invocation::User { output, verb }) => {
+            let ui = Ui::new(output.wishes(), surroundings);
+            let outcome = cli::run(verb, &ui);
             (ui, outcome)
         }
-        Err(Refusal::Usage(error)) => (Ui::new(Wishes::default(), surroundings), Err(error)),
-        Err(Refusal::Clap(error)) => {
-            // Where the help cannot be written, its reader has gone.
-            let _ = error.print();
-            return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
-        }
+        Err(refusal) => match (&refusal, refusal.error()) {
+            // clap writes for people better than anybody else.
+            (Refusal::Clap(error), told) if told.is_none() || wishes.progress != ProgressMode::Json => {
+                // Where the help cannot be written, its reader has gone.
+                let _ = error.print();
+                return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+            }
+            (_, told) => (Ui::new(wishes, surroundings), told.map_or(Ok(()), Err)),
+        },
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

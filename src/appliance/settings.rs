@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::model::Appliance;
-use crate::error::{Context, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::units::Size;
 
 /// Where a setting lives, and so how its text is read.
@@ -20,6 +20,9 @@ enum Field {
     /// A file whose first line is the value.
     SecretFile(fn(&mut Appliance) -> &mut Option<String>),
 }
+
+/// What stands for standard input in place of a file's name.
+pub const STANDARD_INPUT: &str = "-";
 
 /// A setting.
 pub struct Setting {
@@ -140,16 +143,26 @@ fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
+/// What to do for a user who is not to log in by password.
+pub const NO_PASSWORD: &str =
+    "Leave it out for root, who then cannot log in by password; lock the first user's with --lock-user.";
+
 /// The first line of a file, for a value that must not stand in a command line; `-` is standard input.
+///
+/// # Errors
+///
+/// [`Kind::Config`] where it cannot be read, or is empty.
 pub fn read_secret(path: &Path) -> Result<String> {
-    let text = if path == Path::new("-") {
-        std::io::read_to_string(std::io::stdin().lock())
-            .context(Kind::Config, || "reading a password from standard input".into())?
+    let (text, place) = if path == Path::new(STANDARD_INPUT) {
+        (std::io::read_to_string(std::io::stdin().lock()), "standard input".to_owned())
     } else {
-        std::fs::read_to_string(path)
-            .context(Kind::Config, || format!("reading a password from {}", path.display()))?
+        (std::fs::read_to_string(path), path.display().to_string())
     };
-    Ok(text.lines().next().unwrap_or_default().to_owned())
+    let text = text.context(Kind::Config, || format!("reading a password from {place}"))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err(Error::config(format!("the password from {place} is empty")).hint(NO_PASSWORD)),
+    }
 }
 
 #[cfg(test)]
@@ -195,6 +208,10 @@ mod tests {
         std::fs::write(file.path(), "s3cret \nsecond\n").unwrap();
         let text = file.path().to_string_lossy().into_owned();
         assert_eq!(set("pass-file", &text).unwrap().users.password.as_deref(), Some("s3cret "));
+        for empty in ["", "\n", "\nsecond\n", "\r\n"] {
+            std::fs::write(file.path(), empty).unwrap();
+            assert!(set("rootpass-file", &text).unwrap_err().ends_with("is empty"), "{empty:?}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! <cache>/layers/<layer>.lock   its lock, when it was used last, and whether it reached the disk
 //! <cache>/builds/               layers that grow, and probes; gone when their build ends
 //! <cache>/in-use                a lock: builds share it, a cleaning has it alone
+//! <cache>/logs/                 logs of builds that did not end well: see [`logs`]
 //! ```
 //!
 //! Layers have files of the guest with the guest's modes, set-user-id programs among them: the
@@ -20,6 +21,7 @@
 pub mod archives;
 pub mod clean;
 pub mod layers;
+pub mod logs;
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::target::Target;
-use crate::build;
-use crate::error::Result;
+use crate::appliance::Appliance;
+use crate::build::{self, Receipt};
+use crate::cache::logs;
+use crate::error::{Error, Kind, Result};
 use crate::event::{Recorder, Sink};
 use crate::host::interrupt::Interrupt;
 use crate::host::run::Runner;
@@ -25,25 +27,58 @@ pub struct Args {
 /// Plans, builds, and prints where the image is.
 pub fn run(args: Args, ui: &Ui) -> Result<()> {
     let appliance = args.target.appliance()?;
+    let places = &appliance.places;
+    let log = if places.no_cache { None } else { Some(logs::fresh(places.cache.as_deref())?) };
+    let log = Arc::new(LogFile::at(log));
     let recorder = Arc::new(Recorder::new());
-    let interrupt = Interrupt::install()?;
-    let runner = Runner::new(Arc::new(Fanout(vec![ui.sink(), Arc::clone(&recorder) as Arc<dyn Sink>])));
-    interrupt.on_cancel(runner.canceller());
-    let told_apart = |error| interrupt.told_apart(error);
-    let planned = plan::make(&appliance, &runner).map_err(told_apart)?;
-    build::clear_up(&planned, &runner);
-    planned.cache.settle();
-    build::fetch(&planned, &runner).map_err(told_apart)?;
-
-    let begun = build::begin(&planned, &runner).map_err(told_apart)?;
-    interrupt.on_cancel(Box::new(begun.canceller()));
-    let log = Arc::new(LogFile::create(&begun.partial().join(LOG))?);
     let sinks = vec![ui.sink(), Arc::clone(&recorder) as Arc<dyn Sink>, Arc::clone(&log) as Arc<dyn Sink>];
     let runner = Runner::new(Arc::new(Fanout(sinks)));
+    let interrupt = Interrupt::install()?;
     interrupt.on_cancel(runner.canceller());
-    let receipt = begun.finish(&runner, &recorder).map_err(told_apart)?;
-    log.close()?;
-    build::prune(planned, &runner);
+    let receipt = bake(&appliance, &runner, &recorder, &log, &interrupt)
+        .map_err(|error| with_log(interrupt.told_apart(error), &log))?;
+    drop_log(&log);
     ui.finish(&recorder);
     ui.print(&format!("{}\n", receipt.image.display()))
+}
+
+fn bake(
+    appliance: &Appliance,
+    runner: &Runner,
+    recorder: &Recorder,
+    log: &LogFile,
+    interrupt: &Interrupt,
+) -> Result<Receipt> {
+    let planned = plan::make(appliance, runner)?;
+    build::clear_up(&planned, runner);
+    planned.cache.settle();
+    build::fetch(&planned, runner)?;
+    let begun = build::begin(&planned, runner)?;
+    interrupt.on_cancel(Box::new(begun.canceller()));
+    log.copy_to(&begun.partial().join(LOG))?;
+    let receipt = begun.finish(runner, recorder)?;
+    log.close()?;
+    build::prune(planned, runner);
+    Ok(receipt)
+}
+
+/// Says where the log is, where it can tell more than the error does. What the user wrote wrong needs none.
+fn with_log(error: Error, log: &LogFile) -> Error {
+    if matches!(error.kind(), Kind::Usage | Kind::Config) {
+        drop_log(log);
+        return error;
+    }
+    match (log.path(), log.close()) {
+        (Some(path), Ok(())) => error.hint(format!("The log is in {}.", path.display())),
+        // The disk of the log is full, for one; the error tells more.
+        _ => error,
+    }
+}
+
+/// Removes a log that nobody needs, or that the destination has.
+fn drop_log(log: &LogFile) {
+    if let Some(path) = log.path() {
+        // One that stays is removed with the older ones some day.
+        let _ = std::fs::remove_file(path);
+    }
 }

@@ -1,7 +1,5 @@
 //! `rvmb completions SHELL`: a script that lets a shell complete rvmb's words.
 
-use std::io::Write;
-
 use clap::builder::{NonEmptyStringValueParser, PossibleValue, TypedValueParser};
 use clap::{Arg, Command};
 
@@ -9,6 +7,7 @@ use super::target::DISTROS;
 use crate::error::{Context, Kind, Result};
 use crate::hypervisor;
 use crate::suite::Registry;
+use crate::ui::Ui;
 
 /// Arguments of `rvmb completions`.
 #[derive(clap::Args, Clone, Debug)]
@@ -19,11 +18,12 @@ pub struct Args {
 }
 
 /// Prints the script.
-pub fn run(args: &Args, out: &mut dyn Write) -> Result<()> {
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let mut script = Vec::new();
     let mut command = with_suites(super::command(), &Registry::load()?);
     clap_complete::generate(args.shell, &mut command, "rvmb", &mut script);
-    out.write_all(&script).context(Kind::Build, || "writing to standard output".into())
+    let script = String::from_utf8(script).context(Kind::Build, || "reading the script of clap's".into())?;
+    ui.print(&script)
 }
 
 /// Names of releases, offered and not demanded: which ones there are is the registry's to say.

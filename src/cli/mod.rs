@@ -22,7 +22,7 @@ use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 use crate::error::{Error, Result};
 use crate::host::interrupt::Interrupt;
 use crate::host::run::Runner;
-use crate::ui::Ui;
+use crate::ui::{self, Ui};
 
 const ABOUT: &str = "Turns one command into a Debian or Ubuntu machine image that boots.";
 
@@ -48,24 +48,39 @@ pub enum Verb {
     /// Say what would be built.
     Plan(plan::Args),
     /// List releases.
-    Suites(suites::SuitesArgs),
+    Suites(suites::Args),
     /// Boot an image and check it.
     Test(test::Arguments),
     /// Say what is kept between builds, or remove it.
     Cache(cache::Args),
     /// Print a completion script.
     Completions(completions::Args),
-    /// Be the keeper or the worker of another rvmb.
-    Worker(worker::Args),
 }
 
 /// A command line that was understood.
 #[derive(Clone, Debug)]
-pub struct Invocation {
-    /// How to speak.
-    pub output: output::Args,
-    /// What to do.
-    pub verb: Verb,
+pub enum Invocation {
+    /// A user's.
+    User {
+        /// How to speak.
+        output: output::Args,
+        /// What to do.
+        verb: Verb,
+    },
+    /// Be the keeper or the worker of another rvmb.
+    Worker(worker::Args),
+}
+
+/// How to speak about a command line that may not be understood: its output options cannot be known, but
+/// whether a program reads the answer is seen.
+pub fn wishes_of(arguments: &[OsString]) -> ui::Wishes {
+    let is_json = arguments.iter().any(|word| word == "--progress=json")
+        || arguments.windows(2).any(|pair| matches!(pair, [a, b] if a == "--progress" && b == "json"));
+    let mut wishes = ui::Wishes::default();
+    if is_json {
+        wishes.progress = ui::ProgressMode::Json;
+    }
+    wishes
 }
 
 /// Why a command line starts nothing.
@@ -92,8 +107,7 @@ pub fn command() -> Command {
     target::augment(command)
         .subcommand(plan::command())
         .subcommand(
-            suites::SuitesArgs::augment_args(Command::new("suites"))
-                .about("List the releases that can be built"),
+            suites::Args::augment_args(Command::new("suites")).about("List the releases that can be built"),
         )
         .subcommand(
             test::Arguments::augment_args(Command::new("test"))
@@ -114,7 +128,7 @@ const VERBS: &[&str] = &["plan", "suites", "test", "cache", "completions", "work
 
 /// Understands a command line; `arguments` are without the program's name.
 pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Refusal> {
-    let known = order::Known::of(&output::Args::augment_args(target::option_command()));
+    let known = order::Known::of(&output::Args::augment_args(target::option_command()).arg(plan::json()));
     let arguments = order::words_first(arguments, &known, |word| target::word_count(word, VERBS));
     let words = std::iter::once(OsString::from("rvmb")).chain(arguments);
     let matches = command().try_get_matches_from(words).map_err(Refusal::Clap)?;
@@ -122,19 +136,21 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Refusal> {
     let Some((name, matches)) = matches.subcommand() else {
         return Err(Refusal::Usage(Error::usage("there is no command").hint("`rvmb --help` lists them.")));
     };
-    Ok(Invocation { output, verb: verb(name, matches)? })
+    match name {
+        "worker" => worker::Args::from_arg_matches(matches).map(Invocation::Worker).map_err(Refusal::Clap),
+        name => Ok(Invocation::User { output, verb: verb(name, matches)? }),
+    }
 }
 
 fn verb(name: &str, matches: &ArgMatches) -> Result<Verb, Refusal> {
     match name {
         "plan" => plan::Args::from_matches(matches).map(Verb::Plan).map_err(Refusal::Usage),
-        "suites" => suites::SuitesArgs::from_arg_matches(matches).map(Verb::Suites).map_err(Refusal::Clap),
+        "suites" => suites::Args::from_arg_matches(matches).map(Verb::Suites).map_err(Refusal::Clap),
         "test" => test::Arguments::from_arg_matches(matches).map(Verb::Test).map_err(Refusal::Clap),
         "cache" => cache::Args::from_matches(matches).map(Verb::Cache).map_err(Refusal::Clap),
         "completions" => {
             completions::Args::from_arg_matches(matches).map(Verb::Completions).map_err(Refusal::Clap)
         }
-        "worker" => worker::Args::from_arg_matches(matches).map(Verb::Worker).map_err(Refusal::Clap),
         hypervisor => target::Target::from_matches(hypervisor, matches, VERBS)
             .map(|target| Verb::Build(build::Args { target }))
             .map_err(Refusal::Usage),
@@ -146,7 +162,7 @@ pub fn run(verb: Verb, ui: &Ui) -> Result<()> {
     match verb {
         Verb::Build(args) => build::run(args, ui),
         Verb::Plan(args) => plan::run(args, ui),
-        Verb::Suites(args) => suites::run(&args, &mut ui.stdout()),
+        Verb::Suites(args) => suites::run(&args, ui),
         Verb::Test(args) => {
             let interrupt = Interrupt::install()?;
             let runner = Runner::new(ui.sink());
@@ -154,8 +170,21 @@ pub fn run(verb: Verb, ui: &Ui) -> Result<()> {
             test::run(&args, interrupt.flag(), &runner)
         }
         Verb::Cache(args) => cache::run(args, ui),
-        Verb::Completions(args) => completions::run(&args, &mut ui.stdout()),
-        Verb::Worker(args) => worker::run(&args),
+        Verb::Completions(args) => completions::run(&args, ui),
+    }
+}
+
+impl Refusal {
+    /// The error, for a program; none where help or the version was asked for.
+    pub fn error(&self) -> Option<Error> {
+        match self {
+            Refusal::Usage(error) => Some(error.clone()),
+            Refusal::Clap(error) if error.use_stderr() => {
+                let text = error.render().to_string();
+                Some(Error::usage(text.trim().trim_start_matches("error: ")))
+            }
+            Refusal::Clap(_) => None,
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use std::str::FromStr;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, ValueHint};
 
-use crate::appliance::settings::{read_secret, split_list};
+use crate::appliance::settings::{STANDARD_INPUT, read_secret, split_list};
 use crate::appliance::{Appliance, Places, Sizes, Users};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::units::Size;
 
 /// A value that is never shown.
@@ -72,7 +72,8 @@ struct System {
     /// Mirror of the archive [default: the one in this host's apt sources, else the release's]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = NonEmptyStringValueParser::new())]
     mirror: Option<String>,
-    /// Mirror of the security updates, or none to leave them out [default: as for --mirror]
+    /// Mirror of the security updates, or none to leave them out [default: the one in this host's apt
+    /// sources, else the release's]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = NonEmptyStringValueParser::new())]
     security_mirror: Option<String>,
     /// HTTP proxy for the build; the machine itself does not get it
@@ -81,7 +82,7 @@ struct System {
     /// Keyring that must have signed the archive [default: the distribution's, from this host]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     keyring: Option<PathBuf>,
-    /// debootstrap's variant, such as minbase
+    /// debootstrap's variant: minbase, or important for what it installs without one [default: minbase]
     #[arg(long, value_name = "VARIANT", value_parser = NonEmptyStringValueParser::new())]
     variant: Option<String>,
 }
@@ -142,7 +143,7 @@ struct Guest {
     /// Host name, without domain [default: the distribution's name]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     hostname: Option<String>,
-    /// Domain [default: this host's]
+    /// Domain [default: localdomain]
     #[arg(long, value_name = "DOMAIN", value_parser = NonEmptyStringValueParser::new())]
     domain: Option<String>,
     /// Locale, such as de_DE.UTF-8 [default: that of $LANG, else C.UTF-8]
@@ -151,7 +152,7 @@ struct Guest {
     /// Time zone, such as Europe/Berlin [default: UTC]
     #[arg(long, value_name = "ZONE", value_parser = NonEmptyStringValueParser::new())]
     timezone: Option<String>,
-    /// Memory that the launch files give to the machine
+    /// Memory that the launch files give to the machine; a bare number counts MiB [default: 1024]
     #[arg(short, long, value_name = "SIZE")]
     mem: Option<Size>,
     /// Processors that the launch files give to the machine [default: 1]
@@ -228,7 +229,8 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`crate::Kind::Config`] where the file with a password cannot be read.
+    /// [`crate::Kind::Config`] where the file with a password cannot be read or is empty;
+    /// [`crate::Kind::Usage`] where two passwords are to come from standard input.
     pub fn appliance(self, hypervisor: &str, distro: &str) -> Result<Appliance> {
         let Options { system, packages, users, guest, disk, scripts, output, build } = self;
         Ok(Appliance {
@@ -269,6 +271,11 @@ impl Options {
 
 impl UserOptions {
     fn lower(self) -> Result<Users> {
+        let from_input = |file: &Option<PathBuf>| file.as_deref() == Some(Path::new(STANDARD_INPUT));
+        if from_input(&self.pass_file) && from_input(&self.rootpass_file) {
+            return Err(Error::usage("standard input cannot give both --pass-file and --rootpass-file")
+                .hint("Name a file for one of them."));
+        }
         Ok(Users {
             name: self.user,
             full_name: self.name,

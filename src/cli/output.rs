@@ -6,7 +6,7 @@ use crate::ui;
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Messages")]
 pub struct Args {
-    /// Say more: what was decided and why
+    /// Say more: what was decided and why; in a plan, every package
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     verbose: bool,
     /// Say nothing but errors

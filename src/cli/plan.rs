@@ -20,12 +20,6 @@ pub struct Args {
 
 /// `rvmb plan` with everything below it.
 pub fn command() -> Command {
-    let json = Arg::new("json")
-        .long("json")
-        .help("Print the plan as JSON")
-        .action(ArgAction::SetTrue)
-        .global(true)
-        .help_heading("Messages");
     let command = Command::new("plan")
         .about("Say what would be built, without building it")
         .override_usage("rvmb plan HYPERVISOR DISTRO [OPTIONS]")
@@ -34,8 +28,18 @@ pub fn command() -> Command {
         .disable_help_subcommand(true)
         .subcommand_value_name("HYPERVISOR")
         .subcommand_help_heading("Hypervisors")
-        .arg(json);
+        .arg(json());
     target::augment(command)
+}
+
+/// The option that a plan has and a build has not.
+pub fn json() -> Arg {
+    Arg::new("json")
+        .long("json")
+        .help("Print the plan as JSON")
+        .action(ArgAction::SetTrue)
+        .global(true)
+        .help_heading("Messages")
 }
 
 impl Args {
@@ -60,7 +64,7 @@ pub fn run(args: Args, ui: &Ui) -> Result<()> {
 ///
 /// # Errors
 ///
-/// [`Kind::Build`] where standard output cannot be written to.
+/// [`Kind::Delivery`] where standard output cannot be written to.
 pub fn show(plan: &Plan, json: bool, ui: &Ui) -> Result<()> {
     if json {
         let text =

@@ -1,16 +1,14 @@
 //! `rvmb suites`: the releases that images can be made of, with dates and mirrors.
 
-use std::io::{ErrorKind, Write};
-
-use clap::Args;
 use serde::Serialize;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::suite::{Registry, Suite, Tier};
+use crate::ui::Ui;
 
 /// List the releases that images can be made of
-#[derive(Args, Clone, Debug, Default)]
-pub struct SuitesArgs {
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
     /// Only the releases of this distribution
     #[arg(value_name = "DISTRO")]
     pub distro: Option<String>,
@@ -35,29 +33,22 @@ struct Row<'a> {
     aliases: &'a [String],
 }
 
-/// Prints the releases to `out`.
+/// Prints the releases.
 ///
 /// # Errors
 ///
-/// A suite file is wrong, the distribution is not known, or `out` cannot be written to.
-pub fn run(args: &SuitesArgs, out: &mut dyn Write) -> Result<()> {
-    let registry = Registry::load()?;
-    print(&registry, args, out)
+/// A suite file is wrong, the distribution is not known, or standard output cannot be written to.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    ui.print(&text(&Registry::load()?, args)?)
 }
 
-fn print(registry: &Registry, args: &SuitesArgs, out: &mut dyn Write) -> Result<()> {
+fn text(registry: &Registry, args: &Args) -> Result<String> {
     let suites = match &args.distro {
         Some(distro) => registry.suites_of(distro)?,
         None => registry.all(),
     };
     let rows: Vec<Row> = suites.iter().map(row).collect();
-    let text = if args.json { json(&rows)? } else { table(&rows) };
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // The reader has seen enough, as in `rvmb suites | head -1`.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Error::new(Kind::Delivery, "printing the list of releases").because(&error)),
-        Ok(()) => Ok(()),
-    }
+    if args.json { json(&rows) } else { Ok(table(&rows)) }
 }
 
 fn row(suite: &Suite) -> Row<'_> {
@@ -127,12 +118,10 @@ fn tier_word(tier: Tier) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     fn printed(distro: Option<&str>, json: bool) -> Result<String> {
-        let args = SuitesArgs { distro: distro.map(str::to_string), json };
-        let mut out = Vec::new();
-        print(&Registry::built_in().unwrap(), &args, &mut out)?;
-        Ok(String::from_utf8(out).unwrap())
+        text(&Registry::built_in().unwrap(), &Args { distro: distro.map(str::to_string), json })
     }
 
     #[test]
@@ -167,22 +156,5 @@ mod tests {
         let error = printed(Some("debain"), false).unwrap_err();
         assert_eq!(error.kind(), Kind::Config);
         assert_eq!(error.hints()[0], "Did you mean `debian`?");
-    }
-
-    #[test]
-    fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is() {
-        struct Broken(ErrorKind);
-        impl Write for Broken {
-            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-                Err(self.0.into())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
-        let registry = Registry::built_in().unwrap();
-        let args = SuitesArgs::default();
-        assert!(print(&registry, &args, &mut Broken(ErrorKind::BrokenPipe)).is_ok());
-        assert!(print(&registry, &args, &mut Broken(ErrorKind::StorageFull)).is_err());
     }
 }

@@ -4,13 +4,21 @@ use super::*;
 use crate::appliance::{Appliance, settings};
 use crate::units::Size;
 
+/// The verb of a user's command line.
+fn verb_of(line: &str) -> Verb {
+    match parse(words(line)).expect(line) {
+        Invocation::User { verb, .. } => verb,
+        Invocation::Worker(args) => panic!("{line} is {args:?}"),
+    }
+}
+
 fn words(line: &str) -> Vec<OsString> {
     line.split_whitespace().map(OsString::from).collect()
 }
 
 /// The appliance of a command line, without the configuration of this host.
 fn appliance(line: &str) -> Appliance {
-    match parse(words(line)).expect(line).verb {
+    match verb_of(line) {
         Verb::Build(args) => args.target.appliance_with(&[]).expect(line),
         Verb::Plan(args) => args.target.appliance_with(&[]).expect(line),
         other => panic!("{line} is {other:?}"),
@@ -126,6 +134,8 @@ fn options_may_stand_anywhere() {
         "-o --suite=trixie --addpkg a kvm --addpkg b debian",
         "plan -o kvm --suite trixie debian --addpkg a,b",
         "-v plan kvm debian --json --addpkg a,b -o --suite trixie",
+        "plan --json -o --addpkg a,b --suite trixie kvm debian",
+        "--json plan kvm -o debian --addpkg a,b --suite trixie",
     ] {
         assert_eq!(appliance(line), expected, "{line}");
     }
@@ -170,11 +180,20 @@ fn bad_words_are_named() {
         ("kvm debian -q -v", "cannot be used with"),
         ("kvm debian extra", "extra"),
         ("kvm debian --suite=", "value is required"),
+        ("--json kvm debian", "--json"),
     ];
     for (line, expected) in table {
         let told = refusal(line);
         assert!(told.contains(expected), "{line}: {told}");
     }
+}
+
+#[test]
+fn standard_input_gives_one_password() {
+    let Verb::Build(args) = verb_of("kvm debian --pass-file - --rootpass-file -") else { panic!("no build") };
+    let error = args.target.appliance_with(&[]).unwrap_err();
+    assert_eq!(error.kind(), crate::Kind::Usage);
+    assert!(error.message().contains("--rootpass-file"), "{error}");
 }
 
 #[test]

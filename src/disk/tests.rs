@@ -102,7 +102,7 @@ fn suite() -> serde_json::Value {
         "network": { "stack": "networkd", "packages": [] },
         "locale": { "style": "locale-gen", "file": "", "packages": [], "timezone_file": false },
         "users": { "groups": [], "hash": "yescrypt", "home_mode": "0700", "packages": [] },
-        "ssh": { "package": "", "unit": "" },
+        "ssh": { "package": "" },
     })
 }
 

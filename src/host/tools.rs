@@ -71,6 +71,24 @@ fn first_version(text: &str) -> String {
     text.split_whitespace().find(is_version).unwrap_or("unknown").to_owned()
 }
 
+/// Whether the host's dpkg unpacks packages that are compressed with zstd: Debian's from 1.21.18 on
+/// (Debian 12), Ubuntu's in every release that is left.
+pub fn dpkg_reads_zstd(runner: &super::run::Runner) -> crate::Result<bool> {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    Ok(is_like_ubuntu(&release) || reads_zstd(&version(runner, "dpkg-deb")?))
+}
+
+/// Whether an os-release(5) is Ubuntu's, or of a distribution made from it.
+fn is_like_ubuntu(release: &str) -> bool {
+    let names = release.lines().filter_map(|line| line.strip_prefix("ID=").or(line.strip_prefix("ID_LIKE=")));
+    names.flat_map(|names| names.trim_matches('"').split(' ')).any(|name| name == "ubuntu")
+}
+
+fn reads_zstd(version: &str) -> bool {
+    let numbers: Vec<u32> = version.split('.').map_while(|number| number.parse().ok()).collect();
+    numbers.as_slice() >= [1, 21, 18].as_slice()
+}
+
 /// `ID` of the host's os-release(5), such as `debian`.
 pub fn host_distro() -> String {
     let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
@@ -102,6 +120,19 @@ mod tests {
         ] {
             assert_eq!(is_recent_enough(version), expected, "{version}");
         }
+    }
+
+    #[test]
+    fn old_dpkg_cannot_read_zstd() {
+        for new in ["1.21.18", "1.21.22", "1.22", "1.22.6", "2.0"] {
+            assert!(reads_zstd(new), "{new}");
+        }
+        for old in ["1.20.13", "1.21.17", "1.21", "unknown"] {
+            assert!(!reads_zstd(old), "{old}");
+        }
+        assert!(is_like_ubuntu("NAME=Mint\nID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"));
+        assert!(is_like_ubuntu("ID=ubuntu\nID_LIKE=debian\n"));
+        assert!(!is_like_ubuntu("ID=debian\n"));
     }
 
     #[test]

@@ -19,6 +19,10 @@ impl Hypervisor for Kvm {
         qemu::DISK_FORMAT
     }
 
+    fn architectures(&self) -> &'static [&'static str] {
+        qemu::ARCHITECTURES
+    }
+
     fn kernel_options(&self) -> &'static str {
         qemu::KERNEL_OPTIONS
     }

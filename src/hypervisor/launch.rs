@@ -38,6 +38,7 @@ pub(super) fn run_script(plan: &Plan, engine: Engine) -> LaunchFile {
     let machine = Machine {
         hostname: &plan.guest.hostname,
         release: format!("{} {}, {}", plan.suite.distro, plan.suite.codename, plan.architecture),
+        architecture: &plan.architecture,
         image: &plan.output.image,
         format: &plan.target.format,
         memory: plan.target.memory,
@@ -52,6 +53,7 @@ pub(super) fn run_script(plan: &Plan, engine: Engine) -> LaunchFile {
 struct Machine<'a> {
     hostname: &'a str,
     release: String,
+    architecture: &'a str,
     image: &'a str,
     format: &'a str,
     memory: Size,
@@ -83,10 +85,26 @@ impl Machine<'_> {
             ("@FORMAT@", quote(self.format)),
             ("@ENGINE_COMMENT@", comment.to_owned()),
             ("@ENGINE@", kvm_works),
-            ("@UEFI_PAIRS@", uefi_pairs()),
+            ("@UEFI_PAIRS@", self.uefi_pairs()),
+            ("@NO_UEFI@", quote(self.no_uefi())),
             ("@LOGIN@", self.login_words()),
         ];
         fill(TEMPLATE, &values)
+    }
+
+    /// Code and variable store of the known UEFI firmware builds, as the words of a shell loop.
+    fn uefi_pairs(&self) -> String {
+        let pairs = if self.architecture == "i386" { [].as_slice() } else { PAIRS };
+        let words: Vec<String> = pairs.iter().map(|(code, vars)| format!("{code}:{vars}")).collect();
+        words.join(" \\\n        ")
+    }
+
+    /// Why there is no firmware. Its code has as many bits as the boot loader that it starts must have.
+    fn no_uefi(&self) -> &'static str {
+        match self.architecture {
+            "i386" => "UEFI firmware has 64 bits and this machine 32: start it without --uefi",
+            _ => "no UEFI firmware is installed: sudo apt-get install ovmf",
+        }
     }
 
     /// The lines that say how to log in.
@@ -144,12 +162,6 @@ fn kvm_probe() -> String {
     )
 }
 
-/// Code and variable store of the known UEFI firmware builds, as the words of a shell loop.
-fn uefi_pairs() -> String {
-    let words: Vec<String> = PAIRS.iter().map(|(code, vars)| format!("{code}:{vars}")).collect();
-    words.join(" \\\n        ")
-}
-
 /// Bytes as POSIX printf takes them in its format.
 fn octal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -180,6 +192,7 @@ mod tests {
         Machine {
             hostname: "vm",
             release: "debian trixie, amd64".to_owned(),
+            architecture: "amd64",
             image: "vm-disk0.qcow2",
             format: "qcow2",
             memory: Size::mib(1024),
@@ -222,6 +235,16 @@ mod tests {
             let script = machine(&user(false, true), true).script(engine);
             runner.command("sh").args(["-n", "/dev/stdin"]).input(script).run().unwrap();
         }
+    }
+
+    #[test]
+    fn a_machine_of_32_bits_has_no_uefi() {
+        let user = user(false, true);
+        let script = Machine { architecture: "i386", ..machine(&user, true) }.script(Engine::KvmWhereItWorks);
+        assert!(!script.contains("OVMF"), "{script}");
+        assert!(script.contains("without --uefi"), "{script}");
+        let runner = crate::host::run::Runner::new(std::sync::Arc::new(crate::event::Silent));
+        runner.command("sh").args(["-n", "/dev/stdin"]).input(script).run().unwrap();
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub trait Hypervisor: Sync {
     /// Format of the disk image, by qemu-img's name, which is the file's extension, too.
     fn disk_format(&self) -> &'static str;
 
+    /// The architectures that it starts, by Debian's names.
+    fn architectures(&self) -> &'static [&'static str];
+
     /// What the guest's kernel is told, so that its messages and a login reach the user.
     fn kernel_options(&self) -> &'static str;
 

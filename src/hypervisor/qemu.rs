@@ -7,6 +7,9 @@ use crate::plan::Plan;
 /// QEMU's own format: sparse, with snapshots.
 pub(super) const DISK_FORMAT: &str = "qcow2";
 
+/// What the launch file starts: a PC, by qemu-system-x86_64.
+pub(super) const ARCHITECTURES: &[&str] = &["amd64", "i386"];
+
 /// Messages go to the screen and to the first serial port. The last one named is `/dev/console`, where
 /// systemd starts a login as well.
 pub(super) const KERNEL_OPTIONS: &str = "console=tty0 console=ttyS0,115200";
@@ -24,6 +27,10 @@ impl Hypervisor for Qemu {
 
     fn disk_format(&self) -> &'static str {
         DISK_FORMAT
+    }
+
+    fn architectures(&self) -> &'static [&'static str] {
+        ARCHITECTURES
     }
 
     fn kernel_options(&self) -> &'static str {

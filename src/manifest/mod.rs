@@ -1,5 +1,7 @@
 //! What is in an image and where it came from: manifest.json, packages.txt, SHA256SUMS.
 
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use serde::Serialize;
@@ -10,8 +12,36 @@ use crate::event::Timing;
 use crate::format::Written;
 use crate::plan::{Package, Plan};
 
-/// The name of the manifest in an output directory. A directory that has one is rvmb's.
+/// The name of the manifest in an output directory.
 pub const MANIFEST: &str = "manifest.json";
+
+/// How every version of this program begins its name in a manifest.
+const GENERATOR: &str = "rvmb ";
+
+/// A manifest of some thousand packages has a few MiB; a larger file is something else.
+const LIMIT: u64 = 64 * 1024 * 1024;
+
+/// Whether `--overwrite` may replace what is at `path`: a directory that is empty, or that has a manifest
+/// of this program. Many programs call a file of theirs `manifest.json`, so that the name alone says nothing.
+pub fn may_be_replaced(path: &Path) -> bool {
+    let is_directory = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
+    let is_empty = || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    is_directory && (is_empty() || is_rvmbs(path))
+}
+
+/// Whether the manifest in `directory` is one of this program's.
+fn is_rvmbs(directory: &Path) -> bool {
+    let path = directory.join(MANIFEST);
+    // Opening something else than a file could wait for ever, as a FIFO does.
+    if !std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file()) {
+        return false;
+    }
+    let Ok(file) = File::open(path) else { return false };
+    let manifest: serde_json::Value =
+        serde_json::from_reader(BufReader::new(file.take(LIMIT))).unwrap_or_default();
+    let generator = manifest.get("generator").and_then(serde_json::Value::as_str);
+    generator.is_some_and(|generator| generator.starts_with(GENERATOR))
+}
 
 /// manifest.json.
 #[derive(Debug, Serialize)]
@@ -57,7 +87,7 @@ pub fn write(
     for name in names.iter().map(String::as_str).chain(["packages.txt"]) {
         files.push(entry(directory, name)?);
     }
-    let generator = concat!("rvmb ", env!("CARGO_PKG_VERSION"));
+    let generator = &format!("{GENERATOR}{}", env!("CARGO_PKG_VERSION"));
     let manifest = Manifest { format: 1, generator, plan, packages, files, timings };
     let mut text =
         serde_json::to_vec_pretty(&manifest).context(Kind::Build, || "writing the manifest".into())?;
@@ -79,4 +109,42 @@ fn entry(directory: &Path, name: &str) -> Result<FileEntry> {
     let path = directory.join(name);
     let content = std::fs::read(&path).context(Kind::Build, || format!("reading {}", path.display()))?;
     Ok(FileEntry::new(name, content.len() as u64, &Sha256::digest(&content)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_empty_or_ours_may_be_replaced() {
+        let cases = [
+            (r#"{"format": 1, "generator": "rvmb 0.1.0", "plan": {}}"#, true),
+            (r#"{"name": "my web app", "icons": []}"#, false),
+            (r#"{"generator": "webpack 5"}"#, false),
+            (r#"{"generator": "rvmbuilder"}"#, false),
+            (r#"{"generator": 1}"#, false),
+            (r#"["rvmb 0.1.0"]"#, false),
+            (r#"{"generator": "rvmb 0.1.0""#, false),
+            ("", false),
+        ];
+        for (content, expected) in cases {
+            let directory = tempfile::tempdir().unwrap();
+            std::fs::write(directory.path().join(MANIFEST), content).unwrap();
+            assert_eq!(may_be_replaced(directory.path()), expected, "{content}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_directory_of_ours_stays() {
+        let room = tempfile::tempdir().unwrap();
+        let at = |name: &str| room.path().join(name);
+        std::fs::create_dir(at("empty")).unwrap();
+        assert!(may_be_replaced(&at("empty")));
+        std::os::unix::fs::symlink(at("empty"), at("link")).unwrap();
+        std::fs::create_dir_all(at("full/manifest.json")).unwrap();
+        std::fs::write(at("file"), "").unwrap();
+        for name in ["link", "full", "file", "none"] {
+            assert!(!may_be_replaced(&at(name)), "{name}");
+        }
+    }
 }

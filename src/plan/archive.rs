@@ -12,7 +12,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::host::access::Access;
 use crate::host::apt::{self, Apt, HostSource, Settings};
 use crate::host::run::Runner;
-use crate::host::{lock, tree};
+use crate::host::{lock, sequoia, tree};
 use crate::suite::{Suite, Tier};
 
 /// What stands for a security mirror where the security pocket is to be left out.
@@ -128,6 +128,8 @@ pub(super) struct IndexRequest<'a> {
     pub access: &'a Access,
     /// Whether indices may be out of date, as those of an ended release are.
     pub may_be_expired: bool,
+    /// Whether a key that signs them may rest on SHA-1.
+    pub may_rest_on_sha1: bool,
 }
 
 /// Checked indices on this host.
@@ -166,7 +168,7 @@ impl Index {
         let _lock = lock::wait(runner, &place.join("lock"), "reads the same archive")?;
 
         let fetching = Apt::configure(&place.join("refresh"), &settings)?;
-        update(runner, &fetching, request)?;
+        update(runner, &fetching, &place, request)?;
         let mut sources = request.sources.to_vec();
         for source in &mut sources {
             let content = std::fs::read(release_file(&fetching, source))
@@ -207,11 +209,15 @@ impl Index {
 
 /// Runs `apt-get update`. The caches are left to the first who resolves: they hold for the paths of the
 /// kept state only, and take longer than all the rest.
-fn update(runner: &Runner, apt: &Apt, request: &IndexRequest<'_>) -> Result<()> {
-    request
-        .access
-        .open(apt)?
-        .command(runner, "apt-get")
+fn update(runner: &Runner, apt: &Apt, place: &Path, request: &IndexRequest<'_>) -> Result<()> {
+    let access = request.access.open(apt)?;
+    let mut update = access.command(runner, "apt-get");
+    if request.may_rest_on_sha1
+        && let Some(policy) = sequoia::policy_with_sha1(place)?
+    {
+        update = update.env(sequoia::VARIABLE, policy);
+    }
+    update
         .args(["update", "--quiet", "-oAPT::Update::Error-Mode=any", "-opkgCacheFile::Generate=false"])
         .stream(|_| {})
         .map_err(|error| {

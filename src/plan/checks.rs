@@ -5,9 +5,11 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::archive::NO_SECURITY;
+use crate::appliance::settings::NO_PASSWORD;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::access::without_login;
 use crate::near;
+use crate::units::Size;
 
 /// The locales of glibc, `NAME CHARSET`, as its localedata/SUPPORTED lists them.
 const LOCALES: &str = include_str!("locales.txt");
@@ -87,6 +89,12 @@ const SYSTEM_NAMES: [&str; 65] = [
 /// rvmb's does not have.
 const ORDINARY_IDS: RangeInclusive<u32> = 1000..=59999;
 
+/// The zones of tzdata-legacy, a name on each line; a `#` begins a line that says where they come from.
+const LEGACY_ZONES: &str = include_str!("legacy-zones.txt");
+
+/// Less than this not even the smallest kernel starts in; what a release really needs is more.
+const LEAST_MEMORY: Size = Size::mib(64);
+
 /// Longest script that is read; a larger one belongs into a package.
 const SCRIPT_LIMIT: u64 = 1024 * 1024;
 
@@ -158,6 +166,40 @@ pub(super) fn full_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// A password, or a hash of one. An empty one would let everybody in who knows the user's name.
+pub(super) fn password(who: &str, password: &str) -> Result<()> {
+    if !password.is_empty() {
+        return Ok(());
+    }
+    Err(Error::config(format!("the password of {who} is empty")).hint(NO_PASSWORD))
+}
+
+/// Memory of the virtual machine.
+pub(super) fn memory(size: Size) -> Result<()> {
+    if size >= LEAST_MEMORY {
+        return Ok(());
+    }
+    Err(Error::config(format!("a machine cannot start with {size} of memory"))
+        .hint(format!("Give at least {LEAST_MEMORY} with --mem; a bare number counts MiB.")))
+}
+
+/// Processors of the virtual machine.
+pub(super) fn cpus(count: u32) -> Result<()> {
+    if count > 0 {
+        return Ok(());
+    }
+    Err(Error::config("a machine needs a processor").hint("Give at least 1 with --cpus."))
+}
+
+/// The value of `SOURCE_DATE_EPOCH` (reproducible-builds.org's specification): seconds since 1970.
+pub(super) fn epoch(text: &str) -> Result<i64> {
+    let seconds = text.parse::<u64>().ok().and_then(|seconds| i64::try_from(seconds).ok());
+    seconds.ok_or_else(|| {
+        Error::config(format!("SOURCE_DATE_EPOCH is `{text}`, which is no number of seconds since 1970"))
+            .hint("Set it as `date +%s` prints it, or unset it.")
+    })
+}
+
 /// A locale that glibc knows; returns its line for /etc/locale.gen.
 pub(super) fn locale(name: &str) -> Result<Option<&'static str>> {
     if matches!(name, "C" | "POSIX" | "C.UTF-8" | "C.utf8") {
@@ -185,21 +227,7 @@ pub(super) fn timezone(name: &str) -> Result<()> {
 
 /// Whether a zone's name is one that newer releases keep in a package of its own, such as US/Eastern.
 pub(super) fn is_legacy_zone(name: &str) -> bool {
-    let areas = [
-        "Africa",
-        "America",
-        "Antarctica",
-        "Arctic",
-        "Asia",
-        "Atlantic",
-        "Australia",
-        "Europe",
-        "Indian",
-        "Pacific",
-        "Etc",
-    ];
-    let area = name.split('/').next().unwrap_or_default();
-    name != "UTC" && !(name.contains('/') && areas.contains(&area))
+    LEGACY_ZONES.lines().any(|line| line == name)
 }
 
 /// A package in apt's words: `name`, `name:arch`, `name=version`, `name/suite`.
@@ -328,6 +356,31 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_needs_memory_and_a_processor() {
+        assert!(memory(Size::mib(64)).is_ok() && cpus(1).is_ok());
+        for size in [Size(0), Size(512 * 1024), Size::mib(63)] {
+            assert!(memory(size).unwrap_err().hints()[0].contains("--mem"), "{size}");
+        }
+        assert!(cpus(0).unwrap_err().hints()[0].contains("--cpus"));
+    }
+
+    #[test]
+    fn times_are_seconds_since_1970() {
+        assert_eq!(epoch("1757151000").unwrap(), 1_757_151_000);
+        for wrong in ["", "-1", "now", "1.5", "18446744073709551615"] {
+            assert!(epoch(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_empty_password_is_none() {
+        assert!(password("root", " ").is_ok());
+        let error = password("root", "").unwrap_err();
+        assert_eq!(error.message(), "the password of root is empty");
+        assert!(error.hints()[0].contains("--lock-user"));
+    }
+
+    #[test]
     fn locales_and_zones_are_known_ones() {
         assert_eq!(locale("de_DE.utf8").unwrap(), Some("de_DE.UTF-8 UTF-8"));
         assert_eq!(locale("C.UTF-8").unwrap(), None);
@@ -336,9 +389,20 @@ mod tests {
         assert!(timezone("UTC").is_ok());
         assert!(timezone("europe/berlin").unwrap_err().hints()[0].contains("Europe/Berlin"));
         assert!(timezone("../../etc/passwd").is_err());
-        assert!(
-            is_legacy_zone("US/Eastern") && !is_legacy_zone("America/New_York") && !is_legacy_zone("UTC")
-        );
+    }
+
+    #[test]
+    fn legacy_zones_are_those_of_their_package() {
+        for legacy in ["US/Eastern", "Europe/Kiev", "Asia/Calcutta", "America/Buenos_Aires", "EST", "Zulu"] {
+            assert!(is_legacy_zone(legacy), "{legacy}");
+        }
+        for current in ["UTC", "GMT", "Factory", "Etc/GMT+5", "Europe/Kyiv", "America/Argentina/Buenos_Aires"]
+        {
+            assert!(!is_legacy_zone(current), "{current}");
+        }
+        let unknown: Vec<&str> =
+            LEGACY_ZONES.lines().filter(|line| !line.starts_with('#') && timezone(line).is_err()).collect();
+        assert!(unknown.is_empty(), "nobody can ask for {unknown:?}");
     }
 
     #[test]

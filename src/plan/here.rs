@@ -11,8 +11,8 @@ use crate::cache::Cache;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::access::Access;
 use crate::host::run::Runner;
-use crate::host::{apt, identity, tools};
-use crate::manifest::MANIFEST;
+use crate::host::{apt, identity, scratch, tools};
+use crate::manifest;
 use crate::suite::Suite;
 use crate::worker::front;
 
@@ -43,9 +43,12 @@ impl Host {
         let version =
             |program: &str| tools::find(program).map(|_| tools::version(runner, program)).transpose();
         let bootstrap = choose_bootstrap(appliance.bootstrap.as_deref(), version).map_err(&mut note).ok();
+        if request.suite.bootstrap.zstd_packages && !tools::dpkg_reads_zstd(runner)? {
+            note(old_dpkg(request.suite));
+        }
         let keyring = find_keyring(appliance.keyring.as_deref(), request.suite).map_err(&mut note).ok();
         let destination = destination(appliance, request).map_err(&mut note).ok();
-        let scratch = scratch(appliance.places.scratch.as_deref()).map_err(&mut note).ok();
+        let scratch = scratch::directory(appliance.places.scratch.as_deref()).map_err(&mut note).ok();
         Error::all(problems)?;
         let (Some(privilege), Some(bootstrap), Some(keyring), Some(destination), Some(scratch)) =
             (privilege, bootstrap, keyring, destination, scratch)
@@ -81,6 +84,11 @@ fn needed_tools(privilege: Option<&Privilege>) -> Vec<&'static str> {
         programs.extend(["newuidmap", "newgidmap"]);
     }
     programs
+}
+
+fn old_dpkg(suite: &Suite) -> Error {
+    Error::host(format!("this host's dpkg cannot unpack the packages of {}, which are zstd", suite.title()))
+        .hint("Build on Debian 12, Ubuntu 20.04 or later.")
 }
 
 /// Chooses the bootstrap tool; `version` tells that of a program, or none for one that is not there.
@@ -149,6 +157,10 @@ fn destination(appliance: &Appliance, request: &Request<'_>) -> Result<PathBuf> 
     let given = appliance.places.destination.clone().unwrap_or_else(default);
     let context = || format!("looking at the destination {}", given.display());
     let path = std::path::absolute(&given).context(Kind::Config, context)?;
+    if path.file_name().is_none() {
+        return Err(Error::config(format!("the destination {} ends in no name", given.display()))
+            .hint("Name the directory itself with --destdir, not one by `..`."));
+    }
     let current = std::env::current_dir().context(Kind::Config, context)?;
     if current.starts_with(&path) {
         return Err(Error::config(format!("the destination {} holds the current directory", path.display()))
@@ -161,7 +173,7 @@ fn destination(appliance: &Appliance, request: &Request<'_>) -> Result<PathBuf> 
             return Err(Error::config(format!("the destination {} exists", path.display()))
                 .hint("Replace it with --overwrite, or name another with --destdir."));
         }
-        Ok(metadata) if !metadata.is_dir() || !is_ours(&path) => {
+        Ok(_) if !manifest::may_be_replaced(&path) => {
             return Err(Error::config(format!("the destination {} is not a directory of rvmb's", path.display()))
                 .hint("--overwrite replaces what rvmb has made and nothing else; remove it yourself, or name another."));
         }
@@ -170,25 +182,6 @@ fn destination(appliance: &Appliance, request: &Request<'_>) -> Result<PathBuf> 
     let parent = path.ancestors().skip(1).find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
     rustix::fs::access(parent, rustix::fs::Access::WRITE_OK)
         .context(Kind::Config, || format!("writing into {}", parent.display()))?;
-    Ok(path)
-}
-
-fn is_ours(directory: &Path) -> bool {
-    let empty = std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
-    empty || directory.join(MANIFEST).is_file()
-}
-
-/// Where scratch files go. /tmp is often memory, and a disk image is large: /var/tmp is the default.
-fn scratch(option: Option<&Path>) -> Result<PathBuf> {
-    let environment = std::env::var_os("TMPDIR").filter(|value| !value.is_empty()).map(PathBuf::from);
-    let path = option.map(Path::to_owned).or(environment).unwrap_or_else(|| PathBuf::from("/var/tmp"));
-    let context = || format!("looking at the scratch directory {}", path.display());
-    let path = std::path::absolute(&path).context(Kind::Config, context)?;
-    if !path.is_dir() {
-        return Err(Error::config(format!("the scratch directory {} is not there", path.display()))
-            .hint("Make it, or name another with --tmp."));
-    }
-    rustix::fs::access(&path, rustix::fs::Access::WRITE_OK).context(Kind::Config, context)?;
     Ok(path)
 }
 

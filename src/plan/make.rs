@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::archive::{self, Index, IndexRequest, hex};
+use super::archive::{self, Index, IndexRequest, Mirrors, hex};
 use super::here::Host;
-use super::request::{self, Request};
+use super::request::{self, Request, Scripts};
 use super::{
     Archive, Guest, HostUse, Layer, Layers, Output, Package, Packages, Plan, Secrets, Target, checks,
-    passwords, resolve,
+    elsewhere, passwords, resolve, told,
 };
 use crate::appliance::Appliance;
 use crate::cache::{Cache, layers as kept};
@@ -45,43 +45,94 @@ pub struct Planned {
 /// Makes the plan. Fetches indices; writes nothing but the cache.
 pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
     let registry = Registry::load()?;
-    let request = Request::read(appliance, &registry)?;
+    let mut request = Request::read(appliance, &registry)?;
     let host = Host::look(appliance, &request, runner)?;
     let sink = runner.sink().as_ref();
-    warn_about_age(request.suite, sink);
+    warn_about(request.suite, sink);
 
-    let index =
-        event::step(sink, Step::Index, || Ok((fetch_index(&request, &host, runner)?, Outcome::Done)))?;
+    let index = event::step(sink, Step::Index, || {
+        Ok((fetch_index(appliance, &request, &host, runner)?, Outcome::Done))
+    })?;
+    if appliance.locale.is_none() {
+        leave_out_languages(&mut request, &index, sink)?;
+    }
     let resolved = event::step(sink, Step::Resolve, || {
         let (packages, kept) = resolve::resolve(runner, &index, &request.packages())?;
         Ok((packages, if kept { Outcome::Cached } else { Outcome::Done }))
     })?;
-    assemble(appliance, request, host, index, resolved)
+    let planned = assemble(appliance, request, host, index, resolved)?;
+    for text in told::decisions(&planned.plan) {
+        sink.emit(Event::Info { text });
+    }
+    Ok(planned)
 }
 
-fn warn_about_age(suite: &Suite, sink: &dyn event::Sink) {
+fn warn_about(suite: &Suite, sink: &dyn event::Sink) {
     if suite.tier == Tier::Ended {
         let ended = suite.dates.end_of_life.map(|day| format!(" on {day}")).unwrap_or_default();
         let text = format!("{} has ended{ended}: it gets no security updates any more", suite.title());
         sink.emit(Event::Warning { text });
     }
+    if !suite.boot.secure_boot {
+        let title = suite.title();
+        let text = format!("{title} does not start where firmware has Secure Boot with today's revocations");
+        sink.emit(Event::Warning { text });
+    }
 }
 
-fn fetch_index(request: &Request<'_>, host: &Host, runner: &Runner) -> Result<Index> {
+/// Leaves out packages for the language of a locale that nobody asked for: it comes from the caller's
+/// environment, and the release need not have them.
+fn leave_out_languages(request: &mut Request<'_>, index: &Index, sink: &dyn event::Sink) -> Result<()> {
+    let mut wanted = request.suite.language_packages(&request.guest.locale);
+    wanted.retain(|name| request.system.contains(name));
+    let unknown = resolve::unknown(index, wanted)?;
+    request.system.retain(|name| !unknown.contains(name));
+    for name in unknown {
+        let locale = &request.guest.locale;
+        let text = format!("there is no package {name} for {locale}, which $LANG asks for: it is left out");
+        sink.emit(Event::Warning { text });
+    }
+    Ok(())
+}
+
+fn fetch_index(appliance: &Appliance, request: &Request<'_>, host: &Host, runner: &Runner) -> Result<Index> {
+    let refresh = |mirrors| refresh_index(request, host, mirrors, runner);
+    let error = match refresh(&host.mirrors) {
+        Ok(index) => return Ok(index),
+        Err(error) => archive::explain_age(error, request.suite),
+    };
+    if !elsewhere::is_not_there(&error) {
+        return Err(error);
+    }
+    let other = elsewhere::mirrors(appliance, request.suite, &request.architecture, &host.mirrors);
+    let Some(other) = other else { return Err(error) };
+    match refresh(&other) {
+        Ok(index) => {
+            let (title, here, there) = (request.suite.title(), &host.mirrors.main, &other.main);
+            let text = format!("{title} is not at {here}: it is taken from {there}");
+            runner.sink().emit(Event::Warning { text });
+            Ok(index)
+        }
+        // The first place is the one where it should be.
+        Err(_) => Err(error),
+    }
+}
+
+fn refresh_index(request: &Request<'_>, host: &Host, mirrors: &Mirrors, runner: &Runner) -> Result<Index> {
     Index::refresh(
         runner,
         &IndexRequest {
             directory: &host.cache.indices(),
             archives: &host.cache.archives(),
-            sources: &archive::sources(request.suite, &host.mirrors),
+            sources: &archive::sources(request.suite, mirrors),
             components: &request.components,
             keyring: &host.keyring,
             architecture: &request.architecture,
             access: &host.access,
             may_be_expired: request.suite.tier == Tier::Ended,
+            may_rest_on_sha1: request.suite.keys.needs_sha1_policy,
         },
     )
-    .map_err(|error| archive::explain_age(error, request.suite))
 }
 
 fn assemble(
@@ -91,7 +142,7 @@ fn assemble(
     index: Index,
     resolved: Vec<Package>,
 ) -> Result<Planned> {
-    let epoch = match source_date_epoch()? {
+    let epoch = match request.epoch {
         Some(epoch) => epoch,
         None => index.date()?,
     };
@@ -178,6 +229,7 @@ fn identity(
     let parts = (
         RECIPE,
         keys,
+        request.suite,
         guest,
         &target.format,
         &request.architecture,
@@ -188,17 +240,6 @@ fn identity(
     );
     let name = serde_json::to_vec(&parts).context(Kind::Build, || "naming the plan".into())?;
     Ok(Uuid::new_v5(&NAMESPACE, &name))
-}
-
-/// The variable of reproducible-builds.org's specification.
-fn source_date_epoch() -> Result<Option<i64>> {
-    match std::env::var("SOURCE_DATE_EPOCH") {
-        Err(_) => Ok(None),
-        Ok(text) => text
-            .parse()
-            .map(Some)
-            .context(Kind::Config, || format!("reading SOURCE_DATE_EPOCH `{text}` as seconds since 1970")),
-    }
 }
 
 /// Keys of the layers: everything that decides what is in them.
@@ -260,14 +301,14 @@ fn secrets(appliance: &Appliance, request: &Request<'_>, access: Access, id: Uui
     let method = request.suite.users.hash;
     // vmbuilder's default password was the name of its default user; here it is the user's own name.
     let password = users.password.as_deref().unwrap_or(name);
-    let user_hash =
-        (!password.is_empty()).then(|| passwords::hash(password, name, id, method)).transpose()?;
+    let user_hash = Some(passwords::hash(password, name, id, method)?);
     let root_hash = users
         .root_password
         .as_deref()
         .map(|password| passwords::hash(password, "root", id, method))
         .transpose()?;
-    Ok(Secrets { user_hash, root_hash, access })
+    let Scripts { firstboot, firstlogin } = &request.scripts;
+    Ok(Secrets { user_hash, root_hash, access, firstboot: firstboot.clone(), firstlogin: firstlogin.clone() })
 }
 
 /// Refuses a root file system that cannot hold what will be installed.

@@ -2,13 +2,16 @@
 
 mod archive;
 mod checks;
+mod elsewhere;
 mod here;
 mod make;
 mod model;
 mod passwords;
 mod request;
 mod resolve;
+mod told;
 
 pub(crate) use archive::explain_age;
 pub use make::{Planned, locale_line, make};
 pub use model::*;
+pub use told::mirror_origin;

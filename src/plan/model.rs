@@ -212,15 +212,14 @@ pub struct User {
     pub keys: Vec<String>,
 }
 
-/// A script that was read when the plan was made.
+/// A script that was read when the plan was made. Its text is in [`Secrets`]: whoever reads a plan or a
+/// manifest need not be one who may read the script.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Script {
     /// Where it was read.
     pub path: PathBuf,
     /// SHA-256 of the content in hexadecimal.
     pub sha256: String,
-    /// The content itself.
-    pub content: String,
 }
 
 /// A disk and everything on it.
@@ -356,18 +355,40 @@ pub struct Output {
 }
 
 /// What must not stand in a plan. Goes to the worker beside it and is never written to a file.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Secrets {
-    /// crypt(5) hash of the user's password; none for a user without one.
+    /// crypt(5) hash of the user's password.
     pub user_hash: Option<String>,
     /// crypt(5) hash of root's password.
     pub root_hash: Option<String>,
     /// How the mirrors are reached, with log-ins for them and for proxies.
     pub access: Access,
+    /// Text of the script of the first boot.
+    pub firstboot: Option<String>,
+    /// Text of the script of the first login.
+    pub firstlogin: Option<String>,
 }
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secrets(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_has_the_digest_of_a_script_and_not_its_text() {
+        let script = Script { path: "/home/bob/setup.sh".into(), sha256: "ab".into() };
+        let text = serde_json::to_value(&script).unwrap();
+        assert_eq!(text, serde_json::json!({ "path": "/home/bob/setup.sh", "sha256": "ab" }));
+    }
+
+    #[test]
+    fn secrets_are_never_shown() {
+        let secrets = Secrets { firstboot: Some("token=hunter2".into()), ..Secrets::default() };
+        assert!(!format!("{secrets:?}").contains("hunter2"));
     }
 }

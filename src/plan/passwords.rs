@@ -33,12 +33,14 @@ pub(super) fn hash(password: &str, user: &str, plan: Uuid, method: PasswordHash)
     }
 }
 
-/// Whether a text is a hash of crypt(5) already: `$id$…$hash` of a method that today's releases know.
+/// Whether a text is a hash of crypt(5) already: `$id$…$hash` of a method that today's releases know,
+/// of the characters that a hash may have. Others could end the field or the line in /etc/shadow.
 fn is_hash(password: &str) -> bool {
     let known = ["$y$", "$6$", "$5$", "$2b$", "$7$"];
     known.iter().any(|id| password.starts_with(id))
         && password.matches('$').count() >= 3
         && password.len() > 30
+        && password.bytes().all(|byte| byte.is_ascii_graphic() && !b":;*!\\".contains(&byte))
 }
 
 #[cfg(test)]
@@ -77,5 +79,8 @@ mod tests {
         let ready = "$6$abcdefghijklmnop$0123456789012345678901234567890123456789";
         assert_eq!(hash(ready, "bob", PLAN, PasswordHash::Yescrypt).unwrap(), ready);
         assert!(!is_hash("$6$short"));
+        for intruder in [":", "\n", " ", "ä", "!", "*"] {
+            assert!(!is_hash(&format!("{ready}{intruder}")), "{intruder}");
+        }
     }
 }

@@ -14,10 +14,6 @@ use crate::error::{Error, Result};
 use crate::hypervisor::{self, Hypervisor};
 use crate::plan::Disk;
 use crate::suite::{NetworkStack, Registry, Suite, ext4_features};
-use crate::units::Size;
-
-/// The smallest root that any release's kernel and base system fit into.
-const SMALLEST_ROOT: Size = Size::mib(512);
 
 /// What the user's words mean for the suite; nothing but text and files was looked at.
 pub(super) struct Request<'a> {
@@ -32,6 +28,16 @@ pub(super) struct Request<'a> {
     pub added: Vec<String>,
     pub removed: Vec<String>,
     pub guest: Guest,
+    pub scripts: Scripts,
+    /// No time in the image is later, where the environment says so.
+    pub epoch: Option<i64>,
+}
+
+/// Texts of the user's scripts, which do not stand in the plan.
+#[derive(Default)]
+pub(super) struct Scripts {
+    pub firstboot: Option<String>,
+    pub firstlogin: Option<String>,
 }
 
 impl<'a> Request<'a> {
@@ -48,12 +54,24 @@ impl<'a> Request<'a> {
         let mut problems = Vec::new();
         let mut check = |result: Result<()>| problems.extend(result.err());
 
-        check(known_architecture(suite, &architecture));
         let flavour = match &appliance.flavour {
             Some(name) => name.clone(),
             None => suite.flavour_for(hypervisor.name(), &architecture).to_owned(),
         };
-        check(suite.kernel_packages(&flavour, &architecture).map(drop));
+        match known_architecture(suite, hypervisor, &architecture) {
+            // What there is for an architecture that there is not would only be told twice.
+            Err(error) => check(Err(error)),
+            Ok(()) => {
+                check(suite.kernel_packages(&flavour, &architecture).map(drop));
+                check(disk(appliance.sizes, suite, &architecture, Uuid::nil()).map(drop));
+            }
+        }
+        if let Some(memory) = appliance.memory {
+            check(checks::memory(memory));
+        }
+        if let Some(cpus) = appliance.cpus {
+            check(checks::cpus(cpus));
+        }
         let components = if appliance.components.is_empty() {
             suite.archive.components.clone()
         } else {
@@ -75,8 +93,11 @@ impl<'a> Request<'a> {
         let variant = variant_pattern(appliance.variant.as_deref())
             .map_err(|error| check(Err(error)))
             .unwrap_or_default();
-        check(disk(appliance.sizes, suite, &architecture, Uuid::nil()).map(drop));
-        let guest = guest(appliance, suite, hypervisor, &mut problems);
+        let epoch = match std::env::var_os("SOURCE_DATE_EPOCH") {
+            Some(text) => checks::epoch(&text.to_string_lossy()).map_err(|error| check(Err(error))).ok(),
+            None => None,
+        };
+        let (guest, scripts) = guest(appliance, suite, hypervisor, &mut problems);
         Error::all(problems)?;
 
         let mut added = appliance.add_packages.clone();
@@ -104,6 +125,8 @@ impl<'a> Request<'a> {
             added,
             removed: appliance.remove_packages.clone(),
             guest,
+            scripts,
+            epoch,
         })
     }
 
@@ -134,12 +157,22 @@ fn host_architecture() -> &'static str {
     }
 }
 
-fn known_architecture(suite: &Suite, architecture: &str) -> Result<()> {
+/// Whether the release has machines of an architecture, the hypervisor starts them, and this host can run
+/// their programs.
+fn known_architecture(suite: &Suite, hypervisor: &dyn Hypervisor, architecture: &str) -> Result<()> {
     let known = suite.bootable_architectures();
     if !known.contains(&architecture) {
         let error = Error::config(format!("{} cannot be built for `{architecture}`", suite.title()))
             .hint(format!("Architectures: {}.", known.join(", ")));
         return Err(checks::with_near_matches(error, architecture, known.into_iter()));
+    }
+    let started = hypervisor.architectures();
+    if !started.contains(&architecture) {
+        return Err(Error::config(format!(
+            "machines for {} cannot be made of {architecture} yet",
+            hypervisor.name()
+        ))
+        .hint(format!("Architectures of {}: {}.", hypervisor.name(), started.join(", "))));
     }
     let host = host_architecture();
     if architecture == host || (architecture == "i386" && host == "amd64") {
@@ -173,7 +206,7 @@ fn variant_pattern(variant: Option<&str>) -> Result<&'static str> {
 
 /// Where everything lies on the disk; `seed` decides the identifiers alone.
 pub(super) fn disk(sizes: Sizes, suite: &Suite, architecture: &str, seed: Uuid) -> Result<Disk> {
-    let disk = layout::plan(&LayoutRequest {
+    layout::plan(&LayoutRequest {
         architecture: architecture.to_owned(),
         disk: sizes.disk,
         root: sizes.root,
@@ -181,15 +214,7 @@ pub(super) fn disk(sizes: Sizes, suite: &Suite, architecture: &str, seed: Uuid) 
         opt: sizes.opt,
         ext4_features: ext4_features(suite.filesystem.ext4).into_iter().map(str::to_owned).collect(),
         seed,
-    })?;
-    match disk.mounted_at("/") {
-        Some(root) if root.size < SMALLEST_ROOT => Err(Error::config(format!(
-            "a root file system of {} cannot hold a kernel and its system",
-            root.size
-        ))
-        .hint(format!("Give at least {SMALLEST_ROOT} with --rootsize or --size; 2G suits most machines."))),
-        _ => Ok(disk),
-    }
+    })
 }
 
 fn base_packages(suite: &Suite, flavour: &str, architecture: &str) -> Result<Vec<String>> {
@@ -207,9 +232,7 @@ fn system_packages(suite: &Suite, architecture: &str, guest: &Guest) -> Result<V
     names.extend(suite.network.packages.iter().cloned());
     names.extend(suite.users.packages.iter().cloned());
     if checks::locale(&guest.locale)?.is_some() {
-        let language: String =
-            guest.locale.chars().take_while(|character| !"_.@".contains(*character)).collect();
-        names.extend(suite.locale.packages.iter().map(|name| name.replace("{language}", &language)));
+        names.extend(suite.locale_packages(&guest.locale));
     }
     if checks::is_legacy_zone(&guest.timezone) && !suite.locale.legacy_zones.is_empty() {
         names.push(suite.locale.legacy_zones.clone());
@@ -224,18 +247,14 @@ fn guest(
     suite: &Suite,
     hypervisor: &dyn Hypervisor,
     problems: &mut Vec<Error>,
-) -> Guest {
+) -> (Guest, Scripts) {
     let users = &appliance.users;
     let name = users.name.clone().unwrap_or_else(|| suite.distro.clone());
-    let default_full_name = || {
-        let mut letters = suite.distro.chars();
-        letters.next().map(char::to_uppercase).into_iter().flatten().chain(letters).collect()
-    };
     let hostname = appliance.hostname.clone().unwrap_or_else(|| suite.distro.clone());
     let domain = appliance.domain.clone().unwrap_or_else(|| "localdomain".to_owned());
     let locale = normal_locale(appliance.locale.as_deref());
     let timezone = appliance.timezone.clone().unwrap_or_else(|| "UTC".to_owned());
-    let full_name = users.full_name.clone().unwrap_or_else(default_full_name);
+    let full_name = users.full_name.clone().unwrap_or_else(|| suite.distro_title());
 
     let mut note = |result: Result<()>| problems.extend(result.err());
     note(checks::hostname(&hostname));
@@ -247,16 +266,21 @@ fn guest(
         }
     }
     note(checks::full_name(&full_name));
+    for (who, password) in [(name.as_str(), &users.password), ("root", &users.root_password)] {
+        if let Some(password) = password {
+            note(checks::password(who, password));
+        }
+    }
     note(checks::locale(&locale).map(drop));
     note(checks::timezone(&timezone));
-    let mut script = |option: &str, path: &Option<PathBuf>| -> Option<Script> {
+    let mut script = |option: &str, path: &Option<PathBuf>| -> Option<(Script, String)> {
         let path = path.as_ref()?;
-        let content = checks::script(option, path).map_err(|error| note(Err(error))).ok()?;
-        let sha256 = hex(Sha256::digest(&content).as_slice());
-        Some(Script { path: path.clone(), sha256, content })
+        let text = checks::script(option, path).map_err(|error| note(Err(error))).ok()?;
+        let sha256 = hex(Sha256::digest(&text).as_slice());
+        Some((Script { path: path.clone(), sha256 }, text))
     };
-    let firstboot = script("--firstboot", &appliance.firstboot);
-    let firstlogin = script("--firstlogin", &appliance.firstlogin);
+    let (firstboot, firstboot_text) = script("--firstboot", &appliance.firstboot).unzip();
+    let (firstlogin, firstlogin_text) = script("--firstlogin", &appliance.firstlogin).unzip();
     let mut keys = |option: &str, path: &Option<PathBuf>| -> Vec<String> {
         let read = path.as_ref().map(|path| checks::keys(option, path)).transpose();
         read.map_err(|error| note(Err(error))).ok().flatten().unwrap_or_default()
@@ -264,7 +288,7 @@ fn guest(
     let root_keys = keys("--ssh-key", &users.root_keys);
     let user_keys = keys("--ssh-user-key", &users.user_keys);
 
-    Guest {
+    let guest = Guest {
         hostname,
         domain,
         locale,
@@ -284,7 +308,8 @@ fn guest(
         firstboot,
         firstlogin,
         kernel_options: kernel_options(hypervisor, suite.network.stack),
-    }
+    };
+    (guest, Scripts { firstboot: firstboot_text, firstlogin: firstlogin_text })
 }
 
 /// Kernel command line beside `root=` and `ro`. ifupdown knows interfaces by name only, and its

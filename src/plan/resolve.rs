@@ -153,6 +153,17 @@ fn each_known(index: &Index, mut each: impl FnMut(Stanza)) -> Result<()> {
     Ok(())
 }
 
+/// Those of `names` that no index has.
+pub(super) fn unknown(index: &Index, names: Vec<String>) -> Result<BTreeSet<String>> {
+    let mut unknown: BTreeSet<String> = names.into_iter().collect();
+    if !unknown.is_empty() {
+        each_known(index, |stanza| {
+            unknown.remove(&stanza.name);
+        })?;
+    }
+    Ok(unknown)
+}
+
 fn fill_installed_sizes(index: &Index, packages: &mut [Package]) -> Result<()> {
     let mut wanted: BTreeMap<(String, String), usize> = BTreeMap::new();
     for (position, package) in packages.iter().enumerate() {
@@ -194,15 +205,18 @@ fn explain(stdout: &str, stderr: &str, index: &Index) -> Error {
     error.hint("Check --addpkg and --components; `rvmb plan … --json` lists the archive's sources.")
 }
 
-/// What may be wrong with a word of apt's, `NAME[:ARCHITECTURE][=VERSION]`.
+/// What may be wrong with a word of apt's, `NAME[:ARCHITECTURE][=VERSION]` or `NAME/SUITE`.
 fn explain_word(word: &str, names: &BTreeSet<String>) -> Option<String> {
-    let name = word.split([':', '=']).next().unwrap_or(word);
+    let name = word.split([':', '=', '/']).next().unwrap_or(word);
     if name == word || !names.contains(name) {
         return near::question(name, names.iter().map(String::as_str));
     }
-    Some(match word.split_once('=') {
-        Some((_, version)) => format!("The suite has {name}, but not in version {version}."),
-        None => {
+    Some(match (word.split_once('='), word.split_once('/')) {
+        (Some((_, version)), _) => format!("The suite has {name}, but not in version {version}."),
+        (None, Some((_, suite))) => {
+            format!("{name} is there, but {suite} is none of the suites that the machine is made of.")
+        }
+        (None, None) => {
             format!("The suite has {name}, but only packages of the machine's own architecture can be added.")
         }
     })
@@ -218,6 +232,8 @@ fn missing_packages(stderr: &str) -> Vec<String> {
             quoted(line, 0)
         } else if line.starts_with("E: Version ") && line.contains("was not found") {
             &format!("{}={}", quoted(line, 1), quoted(line, 0))
+        } else if line.starts_with("E: Release ") && line.contains("was not found") {
+            &format!("{}/{}", quoted(line, 1), quoted(line, 0))
         } else {
             continue;
         };
@@ -262,8 +278,9 @@ mod tests {
     #[test]
     fn unknown_packages_are_found_in_what_apt_says() {
         let stderr = "E: Unable to locate package nginxx\nE: Unable to locate package nginxx\n\
-                      E: Package 'foo' has no installation candidate\nE: Version '9' for 'bar' was not found\n";
-        assert_eq!(missing_packages(stderr), ["nginxx", "foo", "bar=9"]);
+                      E: Package 'foo' has no installation candidate\nE: Version '9' for 'bar' was not found\n\
+                      E: Release 'sid' for 'vim' was not found\n";
+        assert_eq!(missing_packages(stderr), ["nginxx", "foo", "bar=9", "vim/sid"]);
     }
 
     #[test]
@@ -272,6 +289,8 @@ mod tests {
         let hint = |word| explain_word(word, &names).unwrap_or_default();
         assert!(hint("hello=9.9").contains("version 9.9"));
         assert!(hint("hello:i386").contains("architecture"));
+        assert!(hint("hello/sid").contains("sid is none of the suites"));
+        assert!(hint("helo/sid").contains("`hello`"));
         assert!(hint("helo").contains("`hello`"));
         assert!(hint("helo=1").contains("`hello`"));
     }

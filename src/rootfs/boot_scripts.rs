@@ -1,9 +1,9 @@
 //! What the machine does by itself at its first boots: growing its root, making its own keys, and the
 //! user's own scripts.
 
-use super::Site;
 use crate::error::Result;
 use crate::host::tree::Root;
+use crate::plan::Secrets;
 
 const GROW_ROOT: &str = include_str!("guest/grow-root");
 const GROW_ROOT_UNIT: &str = include_str!("guest/rvmb-grow-root.service");
@@ -18,8 +18,7 @@ const FIRSTLOGIN_PROFILE: &str = include_str!("guest/rvmb-firstlogin.sh");
 const MAKE_SSL_CERT: &str = "/usr/sbin/make-ssl-cert";
 
 /// Installs them.
-pub(super) fn configure(site: &Site<'_>, root: &Root) -> Result<()> {
-    let guest = &site.plan.guest;
+pub(super) fn configure(secrets: &Secrets, root: &Root) -> Result<()> {
     root.write("/usr/lib/rvmb/grow-root", 0o755, GROW_ROOT)?;
     unit(root, "rvmb-grow-root.service", GROW_ROOT_UNIT, "sysinit.target")?;
     root.write("/usr/lib/rvmb/host-secrets", 0o755, HOST_SECRETS)?;
@@ -28,14 +27,14 @@ pub(super) fn configure(site: &Site<'_>, root: &Root) -> Result<()> {
     if root.exists(MAKE_SSL_CERT)? {
         unit(root, "rvmb-snakeoil.service", SNAKEOIL_UNIT, "multi-user.target")?;
     }
-    if let Some(script) = &guest.firstboot {
+    if let Some(script) = &secrets.firstboot {
         // Only root runs it, and only root needs to read what may be in it.
-        root.write("/usr/lib/rvmb/firstboot", 0o700, &script.content)?;
+        root.write("/usr/lib/rvmb/firstboot", 0o700, script)?;
         root.write("/usr/lib/rvmb/run-firstboot", 0o755, FIRSTBOOT)?;
         unit(root, "rvmb-firstboot.service", FIRSTBOOT_UNIT, "multi-user.target")?;
     }
-    if let Some(script) = &guest.firstlogin {
-        root.write("/usr/lib/rvmb/firstlogin", 0o755, &script.content)?;
+    if let Some(script) = &secrets.firstlogin {
+        root.write("/usr/lib/rvmb/firstlogin", 0o755, script)?;
         root.write("/etc/profile.d/rvmb-firstlogin.sh", 0o644, FIRSTLOGIN_PROFILE)?;
     }
     Ok(())

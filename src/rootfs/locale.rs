@@ -1,7 +1,7 @@
 //! Locale and time zone.
 
 use super::Site;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::tree::Root;
 use crate::plan::locale_line;
 use crate::suite::LocaleStyle;
@@ -25,7 +25,19 @@ pub(super) fn configure(site: &Site<'_>, root: &Root) -> Result<()> {
         }
     }
     root.write(&facts.file, 0o644, format!("LANG={}\n", guest.locale))?;
-    root.link(&format!("/usr/share/zoneinfo/{}", guest.timezone), "/etc/localtime")?;
+    let zone = format!("/usr/share/zoneinfo/{}", guest.timezone);
+    // UTC is what a machine without time zones has anyway.
+    if guest.timezone != "UTC" && root.open_file(&zone)?.is_none() {
+        return Err(Error::config(format!(
+            "{} has no time zone {}",
+            site.plan.suite.title(),
+            guest.timezone
+        ))
+        .hint(
+            "Name one with --timezone that the release knows, or add the package that has it with --addpkg.",
+        ));
+    }
+    root.link(&zone, "/etc/localtime")?;
     if facts.timezone_file {
         root.write("/etc/timezone", 0o644, format!("{}\n", guest.timezone))?;
     }

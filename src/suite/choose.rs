@@ -3,7 +3,10 @@
 use crate::error::{Error, Result};
 use crate::near;
 
-use super::{Suite, Tier};
+use super::{Archive, Suite, Tier};
+
+/// What stands for the language in the names of packages.
+const LANGUAGE: &str = "{language}";
 
 /// Where a release is fetched from unless somebody knows better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,19 +15,22 @@ pub struct Mirrors<'a> {
     pub main: &'a str,
     /// The same for the security pocket; empty where there is none.
     pub security: &'a str,
-    /// Whether this is the place for ended releases.
-    pub archived: bool,
 }
 
 impl Suite {
     /// The release as people call it: `Debian 13 (trixie)`, `Debian (sid)`.
     pub fn title(&self) -> String {
-        let mut letters = self.distro.chars();
-        let distro: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+        let distro = self.distro_title();
         match self.version.as_str() {
             "" => format!("{distro} ({})", self.codename),
             version => format!("{distro} {version} ({})", self.codename),
         }
+    }
+
+    /// The distribution as people write it: `Debian`.
+    pub fn distro_title(&self) -> String {
+        let mut letters = self.distro.chars();
+        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
     }
 
     /// The mirrors of the suite file for `architecture`.
@@ -33,15 +39,48 @@ impl Suite {
     /// Elsewhere the ports mirror, where there is one, serves all but amd64 and i386, the security
     /// pocket included.
     pub fn mirrors(&self, architecture: &str) -> Mirrors<'_> {
+        let archived = (self.tier == Tier::Ended).then(|| self.archived_mirrors()).flatten();
+        archived.unwrap_or_else(|| self.living_mirrors(architecture))
+    }
+
+    /// The other place of a release that has one for living and one for ended releases: where it may be if
+    /// it was moved later, or earlier, than the suite file knows.
+    pub fn mirrors_elsewhere(&self, architecture: &str) -> Option<Mirrors<'_>> {
+        let archived = self.archived_mirrors()?;
+        Some(if self.tier == Tier::Ended { self.living_mirrors(architecture) } else { archived })
+    }
+
+    fn archived_mirrors(&self) -> Option<Mirrors<'_>> {
+        let Archive { archived_mirror: main, archived_security_mirror: security, .. } = &self.archive;
+        (!main.is_empty()).then_some(Mirrors { main, security })
+    }
+
+    fn living_mirrors(&self, architecture: &str) -> Mirrors<'_> {
         let archive = &self.archive;
-        if self.tier == Tier::Ended && !archive.archived_mirror.is_empty() {
-            let security = archive.archived_security_mirror.as_str();
-            return Mirrors { main: &archive.archived_mirror, security, archived: true };
-        }
         if !archive.ports_mirror.is_empty() && !matches!(architecture, "amd64" | "i386") {
-            return Mirrors { main: &archive.ports_mirror, security: &archive.ports_mirror, archived: false };
+            return Mirrors { main: &archive.ports_mirror, security: &archive.ports_mirror };
         }
-        Mirrors { main: &archive.mirror, security: &archive.security_mirror, archived: false }
+        Mirrors { main: &archive.mirror, security: &archive.security_mirror }
+    }
+
+    /// The packages for a locale other than C and C.UTF-8.
+    pub fn locale_packages(&self, locale: &str) -> Vec<String> {
+        self.locale.packages.iter().map(|pattern| self.of_language(pattern, locale)).collect()
+    }
+
+    /// Those of [`Suite::locale_packages`] that are for the locale's language alone. There is not one for
+    /// each language.
+    pub fn language_packages(&self, locale: &str) -> Vec<String> {
+        let patterns = self.locale.packages.iter().filter(|pattern| pattern.contains(LANGUAGE));
+        patterns.map(|pattern| self.of_language(pattern, locale)).collect()
+    }
+
+    /// A locale is `language[_territory][.charset][@modifier]`, setlocale(3).
+    fn of_language(&self, pattern: &str, locale: &str) -> String {
+        let place = locale.split(['.', '@']).next().unwrap_or(locale);
+        let language = place.split('_').next().unwrap_or(place);
+        let name = self.locale.language_names.get(place).map_or(language, String::as_str);
+        pattern.replace(LANGUAGE, name)
     }
 
     /// The kernel flavour for `hypervisor`: its own where the release has it for `architecture`,
@@ -139,6 +178,26 @@ mod tests {
     }
 
     #[test]
+    fn packages_follow_the_language() {
+        let registry = Registry::built_in().unwrap();
+        let jammy = registry.find("ubuntu", "jammy").unwrap();
+        for (locale, package) in [
+            ("de_DE.UTF-8", "language-pack-de"),
+            ("zh_CN.UTF-8", "language-pack-zh-hans"),
+            ("zh_SG", "language-pack-zh-hans"),
+            ("zh_TW.UTF-8", "language-pack-zh-hant"),
+            ("sr_RS.UTF-8@latin", "language-pack-sr"),
+            ("eo", "language-pack-eo"),
+        ] {
+            assert_eq!(jammy.locale_packages(locale), ["locales", package]);
+            assert_eq!(jammy.language_packages(locale), [package]);
+        }
+        let trixie = registry.find("debian", "trixie").unwrap();
+        assert_eq!(trixie.locale_packages("zh_CN.UTF-8"), ["locales"]);
+        assert!(trixie.language_packages("zh_CN.UTF-8").is_empty());
+    }
+
+    #[test]
     fn unknown_flavours_are_answered_with_known_ones() {
         let registry = Registry::built_in().unwrap();
         let jammy = registry.find("ubuntu", "jammy").unwrap();
@@ -164,16 +223,30 @@ mod tests {
     fn mirrors_follow_tier_and_architecture() {
         let registry = Registry::built_in().unwrap();
         let cases = [
-            ("debian", "trixie", "arm64", "http://ftp.debian.org/debian", false),
-            ("debian", "bullseye", "amd64", "http://archive.debian.org/debian", true),
-            ("ubuntu", "noble", "amd64", "http://archive.ubuntu.com/ubuntu", false),
-            ("ubuntu", "noble", "arm64", "http://ports.ubuntu.com/ubuntu-ports", false),
-            ("ubuntu", "xenial", "i386", "http://archive.ubuntu.com/ubuntu", false),
-            ("ubuntu", "questing", "arm64", "http://old-releases.ubuntu.com/ubuntu", true),
+            ("debian", "trixie", "arm64", "http://ftp.debian.org/debian", None),
+            (
+                "debian",
+                "bullseye",
+                "amd64",
+                "http://archive.debian.org/debian",
+                Some("http://ftp.debian.org/debian"),
+            ),
+            ("ubuntu", "noble", "amd64", "http://archive.ubuntu.com/ubuntu", None),
+            ("ubuntu", "noble", "arm64", "http://ports.ubuntu.com/ubuntu-ports", None),
+            ("ubuntu", "xenial", "i386", "http://archive.ubuntu.com/ubuntu", None),
+            (
+                "ubuntu",
+                "questing",
+                "arm64",
+                "http://old-releases.ubuntu.com/ubuntu",
+                Some("http://ports.ubuntu.com/ubuntu-ports"),
+            ),
         ];
-        for (distro, codename, architecture, main, archived) in cases {
-            let mirrors = registry.find(distro, codename).unwrap().mirrors(architecture);
-            assert_eq!((mirrors.main, mirrors.archived), (main, archived), "{codename} on {architecture}");
+        for (distro, codename, architecture, main, elsewhere) in cases {
+            let suite = registry.find(distro, codename).unwrap();
+            assert_eq!(suite.mirrors(architecture).main, main, "{codename} on {architecture}");
+            let other = suite.mirrors_elsewhere(architecture).map(|mirrors| mirrors.main);
+            assert_eq!(other, elsewhere, "{codename} on {architecture}");
         }
         let ports = registry.find("ubuntu", "noble").unwrap().mirrors("arm64");
         assert_eq!(ports.security, ports.main);

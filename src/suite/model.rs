@@ -106,9 +106,6 @@ pub struct Archive {
     pub extra_components: Vec<String>,
     /// Architectures that the release carries.
     pub architectures: Vec<String>,
-    /// Whether the release's own index expires, as those of testing and unstable do.
-    #[serde(default)]
-    pub valid_until: bool,
     /// How apt's sources are written in the guest.
     pub sources: Sources,
 }
@@ -317,6 +314,10 @@ pub struct Locale {
     pub file: String,
     /// Packages for any locale but C and C.UTF-8; `{language}` stands for the locale's language.
     pub packages: Vec<String>,
+    /// What stands for `{language}` where it is not the locale's language, by language and territory:
+    /// `zh_CN = "zh-hans"`.
+    #[serde(default)]
+    pub language_names: BTreeMap<String, String>,
     /// Whether /etc/timezone is written beside the link /etc/localtime.
     pub timezone_file: bool,
     /// The package with zone names such as US/Eastern; empty where tzdata has them.
@@ -364,6 +365,4 @@ pub enum PasswordHash {
 pub struct Ssh {
     /// The server's package.
     pub package: String,
-    /// The unit that listens: `ssh.service` or `ssh.socket`.
-    pub unit: String,
 }

@@ -283,6 +283,11 @@ fn guest(problems: &mut Problems, suite: &Suite) {
     let locale_packages: Vec<String> =
         locale.packages.iter().map(|name| name.replace("{language}", "en")).collect();
     problems.packages("locale.packages", &locale_packages);
+    for (place, name) in &locale.language_names {
+        problems.unless(is_word(name), || {
+            format!("`locale.language_names.{place}`: `{name}` is no word of lower-case letters, digits and hyphens")
+        });
+    }
     problems.unless(locale.legacy_zones.is_empty() || is_package_name(&locale.legacy_zones), || {
         format!("`locale.legacy_zones`: `{}` is no name of a package", locale.legacy_zones)
     });
@@ -297,9 +302,6 @@ fn guest(problems: &mut Problems, suite: &Suite) {
     let ssh = &suite.ssh;
     problems.unless(is_package_name(&ssh.package), || {
         format!("`ssh.package`: `{}` is no name of a package", ssh.package)
-    });
-    problems.unless(ssh.unit.ends_with(".service") || ssh.unit.ends_with(".socket"), || {
-        format!("`ssh.unit`: `{}` is neither a service nor a socket", ssh.unit)
     });
 }
 

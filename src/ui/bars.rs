@@ -151,7 +151,6 @@ fn look(unit: Option<Unit>) -> ProgressStyle {
         }
         Some(Unit::Packages) => "{spinner} {prefix}{elapsed:>5}  {bar:24} {pos}/{len}  {wide_msg}",
         Some(Unit::Seconds) => "{spinner} {prefix}{elapsed:>5}  at most {len} s  {wide_msg}",
-        Some(Unit::Percent) => "{spinner} {prefix}{elapsed:>5}  {bar:24} {percent} %  {wide_msg}",
     };
     // The templates are constants, which a test reads.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -262,7 +261,7 @@ mod tests {
 
     #[test]
     fn every_look_is_a_template() {
-        for unit in [None, Some(Unit::Bytes), Some(Unit::Packages), Some(Unit::Percent)] {
+        for unit in [None, Some(Unit::Bytes), Some(Unit::Packages), Some(Unit::Seconds)] {
             let screen = Screen::default();
             let bars = bars(&screen);
             bars.emit(Event::Started { step: Step::Disk });

@@ -12,6 +12,16 @@ use crate::error::{Error, Kind, Problem};
 pub fn render(error: &Error, style: Style) -> String {
     let mut text =
         format!("{} {}\n", style.paint(Tone::Error, "error:"), printable_lines(error.message(), 7));
+    text += &below(error, style);
+    for part in error.parts() {
+        text += &render(part, style);
+    }
+    text
+}
+
+/// Everything that stands below an error's own words.
+fn below(error: &Error, style: Style) -> String {
+    let mut text = String::new();
     for cause in error.causes() {
         text += &format!("  caused by: {}\n", printable_lines(cause, 13));
     }
@@ -64,25 +74,39 @@ fn json_at(error: &Error, time: Timestamp) -> String {
     #[derive(Serialize)]
     struct Line<'a> {
         event: &'static str,
-        kind: Kind,
         exit_code: u8,
-        message: &'a str,
-        causes: &'a [String],
-        places: &'a [Problem],
-        tail: &'a [String],
-        hints: &'a [String],
+        #[serde(flatten)]
+        error: Words<'a>,
     }
-    let line = Line {
-        event: "error",
-        kind: error.kind(),
-        exit_code: error.kind().exit_code(),
-        message: error.message(),
-        causes: error.causes(),
-        places: error.places(),
-        tail: error.tail_lines(),
-        hints: error.hints(),
-    };
-    json::line(&line, time)
+    let exit_code = error.kind().exit_code();
+    json::line(&Line { event: "error", exit_code, error: Words::of(error) }, time)
+}
+
+/// What an error says.
+#[derive(Serialize)]
+struct Words<'a> {
+    kind: Kind,
+    message: &'a str,
+    causes: &'a [String],
+    places: &'a [Problem],
+    tail: &'a [String],
+    hints: &'a [String],
+    /// The errors that this one consists of.
+    parts: Vec<Words<'a>>,
+}
+
+impl Words<'_> {
+    fn of(error: &Error) -> Words<'_> {
+        Words {
+            kind: error.kind(),
+            message: error.message(),
+            causes: error.causes(),
+            places: error.places(),
+            tail: error.tail_lines(),
+            hints: error.hints(),
+            parts: error.parts().iter().map(Words::of).collect(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +157,26 @@ mod tests {
            |   ^^^^^ there is no setting `adpkg`
            hint: Did you mean `addpkg`?
         ");
+    }
+
+    #[test]
+    fn each_of_several_errors_has_its_own_hints() {
+        let parts = vec![
+            Error::config("`a b` is not a host name").hint("Use letters."),
+            Error::host("mke2fs is not installed").hint("Install it."),
+        ];
+        let error = Error::all(parts).unwrap_err().hint("Look again.");
+        insta::assert_snapshot!(render(&error, Style::new(false)), @"
+        error: there are 2 problems
+          hint: Look again.
+        error: `a b` is not a host name
+          hint: Use letters.
+        error: mke2fs is not installed
+          hint: Install it.
+        ");
+        let line: serde_json::Value = serde_json::from_str(&json_at(&error, Timestamp::UNIX_EPOCH)).unwrap();
+        assert_eq!(line["parts"][1]["hints"][0], "Install it.");
+        assert_eq!(line["parts"][1]["kind"], "host");
     }
 
     #[test]

@@ -73,7 +73,6 @@ pub fn amount(done: u64, total: u64, unit: Unit) -> String {
     match unit {
         Unit::Bytes => format!("{} of {}", Size(done), Size(total)),
         Unit::Packages => format!("{done}/{total} packages"),
-        Unit::Percent => format!("{done} %"),
         Unit::Seconds => format!("{done} of at most {total} s"),
     }
 }

@@ -19,7 +19,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::{Event, Recorder, Sink};
+use crate::event::{Recorder, Sink};
 use lines::Messages;
 use style::Style;
 
@@ -153,31 +153,18 @@ impl Ui {
         Arc::clone(&self.reporter) as Arc<dyn Sink>
     }
 
-    /// Says something that the user should know.
-    pub fn warn(&self, text: impl Into<String>) {
-        self.reporter.emit(Event::Warning { text: text.into() });
-    }
-
-    /// Says something to those who want to know more.
-    pub fn info(&self, text: impl Into<String>) {
-        self.reporter.emit(Event::Info { text: text.into() });
-    }
-
-    /// Standard output, for results. A reader that went away is no error: it had enough.
-    pub fn stdout(&self) -> impl Write + use<> {
-        Results { inner: io::stdout() }
-    }
-
     /// Prints a result.
     ///
     /// # Errors
     ///
-    /// [`Kind::Build`] where standard output cannot be written to, because its disk is full for one.
+    /// [`Kind::Delivery`] where standard output cannot be written to, because its disk is full for one:
+    /// what was asked for is done, and cannot be handed over.
     pub fn print(&self, text: &str) -> Result<()> {
-        let mut out = self.stdout();
+        // A reader that went away is no error: it had enough.
+        let mut out = Results { inner: io::stdout() };
         out.write_all(text.as_bytes())
             .and_then(|()| out.flush())
-            .context(Kind::Build, || "writing to standard output".into())
+            .context(Kind::Delivery, || "writing to standard output".into())
     }
 
     /// Ends a build that went well: nothing is drawn any more, and the table says where the time went.

@@ -6,7 +6,9 @@
 use std::fmt::Write as _;
 
 use super::style::{Style, Tone, printable};
-use crate::plan::{Archive, Content, Disk, Guest, HostUse, Layer, Packages, Partition, Plan, Privilege};
+use crate::plan::{
+    Archive, Content, Disk, Guest, HostUse, Layer, Packages, Partition, Plan, Privilege, mirror_origin,
+};
 use crate::units::Size;
 
 /// Columns of a label.
@@ -63,6 +65,9 @@ fn system(page: &mut Page, plan: &Plan) {
     page.line("Release", &suite.title());
     page.line("Architecture", &plan.architecture);
     page.line("Kernel", &target.flavour);
+    let secure_boot =
+        if plan.suite.boot.secure_boot { "starts with it" } else { "firmware must have it off" };
+    page.line("Secure Boot", secure_boot);
     page.line("Hypervisor", &format!("{}, disk as {}", target.hypervisor, target.format));
     page.line("Memory", &target.memory.to_string());
     page.line("Processors", &target.cpus.to_string());
@@ -75,19 +80,9 @@ fn archive(page: &mut Page, archive: &Archive) {
         page.line(label, &format!("{} {}", source.uri, source.suite));
     }
     page.line("Components", &archive.components.join(" "));
-    page.line("Mirror from", origin(&archive.mirror_origin));
+    page.line("Mirror from", mirror_origin(&archive.mirror_origin));
     page.line("Keyring", &archive.keyring.display().to_string());
     page.some("Proxy", archive.proxy.as_deref());
-}
-
-/// Who decided on the mirror.
-fn origin(word: &str) -> &str {
-    match word {
-        "option" => "--mirror or the configuration",
-        "host" => "this host's apt sources",
-        "suite" => "the release's defaults",
-        other => other,
-    }
 }
 
 fn packages(page: &mut Page, packages: &Packages) {
@@ -315,11 +310,7 @@ mod tests {
                 },
                 root_keys: vec![],
                 root_password: false,
-                firstboot: Some(Script {
-                    path: "/home/bob/setup.sh".into(),
-                    sha256: String::new(),
-                    content: String::new(),
-                }),
+                firstboot: Some(Script { path: "/home/bob/setup.sh".into(), sha256: String::new() }),
                 firstlogin: None,
                 kernel_options: "console=tty0 console=ttyS0,115200".into(),
             },

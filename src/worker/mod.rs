@@ -60,7 +60,7 @@ pub enum Task {
         /// The plan.
         plan: Box<Plan>,
         /// What does not stand in a plan.
-        secrets: Secrets,
+        secrets: Box<Secrets>,
         /// Scratch directory of this build for tree and disk.
         scratch: PathBuf,
         /// Scratch directory on the cache's file system, where new layers grow.

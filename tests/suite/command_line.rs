@@ -55,6 +55,19 @@ fn programs_read_an_error_as_json() {
 }
 
 #[test]
+fn programs_read_what_is_wrong_with_their_words_as_json() {
+    for words in [
+        ["kvm", "debian", "--sute", "trixie", "--progress", "json"].as_slice(),
+        &["xen", "debian", "--progress=json"],
+    ] {
+        let output = rvmb(words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        let line: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!((&line["event"], &line["kind"]), (&"error".into(), &"usage".into()), "{words:?}");
+    }
+}
+
+#[test]
 #[expect(clippy::disallowed_methods, reason = "assert_cmd has no way to give a program a closed pipe")]
 fn a_reader_that_went_away_is_no_error() {
     for words in [["completions", "bash"].as_slice(), &["suites"]] {

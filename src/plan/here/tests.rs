@@ -94,7 +94,7 @@ fn a_destination_that_exists_is_replaced_only_where_it_is_ours() {
 #[test]
 fn the_current_directory_is_never_replaced() {
     let current = std::env::current_dir().unwrap();
-    for place in current.ancestors() {
+    for place in current.ancestors().filter(|place| place.file_name().is_some()) {
         for answer in asked(place) {
             assert!(answer.unwrap_err().message().contains("current directory"));
         }
