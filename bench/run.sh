@@ -48,7 +48,7 @@ printf '#!/bin/sh\necho hello\n' >"$work/hello.sh"
 # recommended packages.
 "$rvmb" plan "${common[@]}" "${places[@]}" --destdir "$work/out" --json >"$work/plan.json"
 planned() { python3 -c "import json, sys; plan = json.load(open(sys.argv[1])); $1" "$work/plan.json"; }
-packages=$(planned 'print(",".join(plan["packages"]["base"] + plan["packages"]["added"]))')
+packages=$(planned 'print(",".join(plan["packages"]["base"] + plan["packages"]["system"] + plan["packages"]["added"]))')
 mapfile -t sources < <(planned '[print("deb", s["uri"], s["suite"], *plan["archive"]["components"]) for s in plan["archive"]["sources"]]')
 echo "bench: $runs runs of each; packages: $packages" >&2
 
