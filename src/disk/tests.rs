@@ -57,10 +57,10 @@ fn plan(opt: Option<Size>) -> Plan {
         "target": { "hypervisor": "kvm", "format": "raw", "flavour": "cloud", "memory": 0, "cpus": 1 },
         "archive": {
             "sources": [], "components": [], "keyring": "", "proxy": null, "mirror_origin": "suite",
-            "apt_options": [], "index": "", "archives": "",
+            "apt_options": [], "index": "", "stages": "", "archives": "",
         },
         "packages": {
-            "base": [], "system": [], "pattern": "", "added": [], "removed": [], "debconf": [], "variant": null, "resolved": [],
+            "base": [], "system": [], "pattern": "", "added": [], "added_exactly": [], "removed": [], "debconf": [], "variant": null, "resolved": [],
             "layers": { "base": layer, "initramfs": layer, "system": layer, "packages": null },
         },
         "guest": {

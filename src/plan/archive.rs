@@ -138,6 +138,8 @@ pub(super) struct Index {
     pub apt: Apt,
     /// With digests.
     pub sources: Vec<Source>,
+    /// Debian's name of the architecture.
+    pub architecture: String,
 }
 
 impl Index {
@@ -176,7 +178,12 @@ impl Index {
             source.digest = hex(Sha256::digest(content).as_slice());
         }
         let directory = keep(&place, &fetching, &settings, &sources)?;
-        Ok(Index { apt: Apt::open(&directory), directory, sources })
+        Ok(Index {
+            apt: Apt::open(&directory),
+            directory,
+            sources,
+            architecture: request.architecture.to_owned(),
+        })
     }
 
     /// The newest `Date:` of the indices, in seconds since 1970.

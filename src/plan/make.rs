@@ -10,9 +10,10 @@ use uuid::Uuid;
 use super::archive::{self, Index, IndexRequest, Mirrors, hex};
 use super::here::Host;
 use super::request::{self, Request, Scripts};
+use super::resolve::Resolved;
 use super::{
-    Archive, Guest, HostUse, Layer, Layers, Output, Package, Packages, Plan, Secrets, Target, checks,
-    elsewhere, passwords, resolve, told,
+    Archive, Guest, HostUse, Layer, Layers, Output, Packages, Plan, Secrets, Target, checks, elsewhere,
+    passwords, resolve, told,
 };
 use crate::appliance::Appliance;
 use crate::cache::{Cache, layers as kept};
@@ -57,8 +58,9 @@ pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
         leave_out_languages(&mut request, &index, sink)?;
     }
     let resolved = event::step(sink, Step::Resolve, || {
-        let (packages, kept) = resolve::resolve(runner, &index, &request.packages())?;
-        Ok((packages, if kept { Outcome::Cached } else { Outcome::Done }))
+        let (resolved, kept) =
+            resolve::resolve(runner, &index, &request.suite.codename, &request.packages())?;
+        Ok((resolved, if kept { Outcome::Cached } else { Outcome::Done }))
     })?;
     let planned = assemble(appliance, request, host, index, resolved)?;
     for text in told::decisions(&planned.plan) {
@@ -140,7 +142,7 @@ fn assemble(
     request: Request<'_>,
     host: Host,
     index: Index,
-    resolved: Vec<Package>,
+    resolved: Resolved,
 ) -> Result<Planned> {
     let epoch = match request.epoch {
         Some(epoch) => epoch,
@@ -162,12 +164,13 @@ fn assemble(
     let packages = Packages {
         base: request.base,
         system: request.system,
+        added_exactly: resolved.exactly(&request.added),
         added: request.added,
         removed: request.removed,
         debconf,
         variant: appliance.variant.clone(),
         pattern: request.variant.to_owned(),
-        resolved,
+        resolved: resolved.union(),
         layers,
     };
     let plan = Plan {
@@ -187,6 +190,7 @@ fn assemble(
             mirror_origin: host.mirrors.origin.to_owned(),
             apt_options: host.access.public_settings(),
             index: index.directory,
+            stages: resolved.directory,
             archives: host.cache.archives(),
         },
         suite: request.suite.clone(),

@@ -9,6 +9,7 @@ mod model;
 mod passwords;
 mod request;
 mod resolve;
+pub mod stage;
 mod told;
 
 pub(crate) use archive::explain_age;

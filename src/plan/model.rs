@@ -73,6 +73,8 @@ pub struct Archive {
     pub apt_options: Vec<String>,
     /// Directory of the checked indices on this host.
     pub index: PathBuf,
+    /// Directory of the archives of the stages: [`Stage`](super::stage::Stage).
+    pub stages: PathBuf,
     /// Directory of the .debs on this host.
     pub archives: PathBuf,
 }
@@ -99,6 +101,8 @@ pub struct Packages {
     pub system: Vec<String>,
     /// What the user asked for, in apt's words: `name`, `name=version`, `name/suite`.
     pub added: Vec<String>,
+    /// The same with the version that was resolved in place of a suite.
+    pub added_exactly: Vec<String>,
     /// What the user wants gone.
     pub removed: Vec<String>,
     /// debconf answers before the base layer.

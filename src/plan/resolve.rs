@@ -3,20 +3,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Package;
 use super::archive::{Index, hex};
+use super::stage::{self, Stage};
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
 use crate::near;
 
+/// Version of what is kept of an answer.
+const FORMAT: u32 = 1;
+
+/// The file of the answer itself.
+const ANSWER: &str = "packages.json";
+
 /// Longest line that is read from an index; dependency lists reach some 100 KiB.
 const LINE_LIMIT: usize = 4 * 1024 * 1024;
 
-/// What is to be installed into an empty system.
+/// What is to be installed into an empty system, layer by layer.
 pub(super) struct Request<'a> {
     /// apt's patterns for the variant, such as `?essential`.
     pub variant: &'a str,
@@ -26,42 +34,118 @@ pub(super) struct Request<'a> {
     pub removed: &'a [String],
 }
 
+/// The packages of a tree with all layers up to one.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Resolved {
+    base: Vec<Package>,
+    system: Vec<Package>,
+    packages: Vec<Package>,
+    /// Where the archive of each stage is.
+    #[serde(skip)]
+    pub directory: PathBuf,
+}
+
+impl Resolved {
+    /// Every package of any layer, sorted by name.
+    pub(super) fn union(&self) -> Vec<Package> {
+        let all: BTreeSet<&Package> = self.base.iter().chain(&self.system).chain(&self.packages).collect();
+        all.into_iter().cloned().collect()
+    }
+
+    /// Words for apt in the archive of a stage, which knows no suites: `name/suite` gets its version.
+    pub(super) fn exactly(&self, words: &[String]) -> Vec<String> {
+        let exact = |word: &String| {
+            let (name, _) = word.split_once('/')?;
+            let package = self.packages.iter().find(|package| package.name == name)?;
+            Some(format!("{name}={}", package.version))
+        };
+        words.iter().map(|word| exact(word).unwrap_or_else(|| word.clone())).collect()
+    }
+
+    fn of_stage(&self, stage: Stage) -> &[Package] {
+        match stage {
+            Stage::Base => &self.base,
+            Stage::System => &self.system,
+            Stage::Packages => &self.packages,
+        }
+    }
+}
+
 /// Resolves, or takes the answer that was given before for the same indices and the same request.
-pub(super) fn resolve(runner: &Runner, index: &Index, request: &Request<'_>) -> Result<(Vec<Package>, bool)> {
+///
+/// Each stage is resolved for itself, because a layer must not depend on what comes above it: another
+/// package above may satisfy a dependency in another way.
+pub(super) fn resolve(
+    runner: &Runner,
+    index: &Index,
+    codename: &str,
+    request: &Request<'_>,
+) -> Result<(Resolved, bool)> {
     let words = words(request);
     let digests: Vec<&str> = index.sources.iter().map(|source| source.digest.as_str()).collect();
-    let key = hex(Sha256::digest(format!("{words:?} {digests:?}")).as_slice());
-    let kept = index.directory.join(format!("resolved-{}.json", &key[..32]));
-    if let Some(packages) = read_kept(&kept) {
-        return Ok((packages, true));
+    let key = hex(Sha256::digest(format!("{FORMAT} {words:?} {digests:?}")).as_slice());
+    let directory = index.directory.join(format!("resolved-{}", &key[..32]));
+    if let Some(resolved) = read_kept(&directory) {
+        return Ok((Resolved { directory, ..resolved }, true));
     }
-    let mut packages = ask_apt(runner, index, &words)?;
-    fill_installed_sizes(index, &mut packages)?;
-    packages.sort();
-    let text = serde_json::to_vec(&packages).context(Kind::Build, || "keeping the resolution".into())?;
-    write_whole(&kept, &text)?;
-    Ok((packages, false))
+    // What the user asked for is in the last stage alone: its refusal is the one to tell. It also makes
+    // apt's cache of the indices, which the others use.
+    let [base, system, packages] = &words;
+    let packages = ask_apt(runner, index, packages)?;
+    let (base, system) = std::thread::scope(|scope| {
+        let base = scope.spawn(|| ask_apt(runner, index, base));
+        let system = ask_apt(runner, index, system);
+        (base.join().unwrap_or_else(|_| Err(Error::build("resolving packages: the thread panicked"))), system)
+    });
+    let mut resolved = Resolved { base: base?, system: system?, packages, directory };
+    let stanzas = fill_from_index(index, &mut resolved)?;
+    keep(index, codename, &resolved, &stanzas)?;
+    Ok((resolved, false))
 }
 
-fn words(request: &Request<'_>) -> Vec<String> {
+/// The words for apt, by stages.
+fn words(request: &Request<'_>) -> [Vec<String>; 3] {
     let mut words = vec![request.variant.to_owned(), "apt".to_owned()];
-    words.extend(request.base.iter().chain(request.system).cloned());
+    words.extend(request.base.iter().cloned());
+    let base = words.clone();
+    words.extend(request.system.iter().cloned());
+    let system = words.clone();
     words.extend(request.added.iter().cloned());
     words.extend(request.removed.iter().map(|name| format!("{name}-")));
-    words
+    [base, system, words]
 }
 
-fn read_kept(path: &Path) -> Option<Vec<Package>> {
+fn read_kept(directory: &Path) -> Option<Resolved> {
     // Whatever is wrong with a kept answer, asking again is the cure.
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    serde_json::from_slice(&std::fs::read(directory.join(ANSWER)).ok()?).ok()
 }
 
-/// Writes a file that is there whole or not at all.
-fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
-    let context = || format!("writing {}", path.display());
-    let partial = path.with_extension(format!("partial-{}", std::process::id()));
-    std::fs::write(&partial, content).context(Kind::Build, context)?;
-    std::fs::rename(&partial, path).context(Kind::Build, context)
+/// Keeps the answer, with a small archive for each stage. It is there whole or not at all.
+fn keep(index: &Index, codename: &str, resolved: &Resolved, stanzas: &Stanzas) -> Result<()> {
+    let context = || format!("keeping the resolution in {}", resolved.directory.display());
+    let growing = tempfile::Builder::new()
+        .prefix("resolving-")
+        .tempdir_in(&index.directory)
+        .context(Kind::Build, context)?;
+    for stage in Stage::ALL {
+        let wanted = resolved.of_stage(stage);
+        let text: Vec<&str> =
+            wanted.iter().filter_map(|package| stanzas.get(&identity(package))).map(String::as_str).collect();
+        stage::write(&growing.path().join(stage.name()), codename, &index.architecture, &text)
+            .context(Kind::Build, context)?;
+    }
+    let text = serde_json::to_vec(resolved).context(Kind::Build, context)?;
+    std::fs::write(growing.path().join(ANSWER), text).context(Kind::Build, context)?;
+    let growing = growing.keep();
+    match std::fs::rename(&growing, &resolved.directory) {
+        Ok(()) => Ok(()),
+        // Another rvmb was faster, with the same answer; or what was there could not be read.
+        Err(_) if read_kept(&resolved.directory).is_some() => crate::host::tree::remove(&growing),
+        Err(_) => {
+            crate::host::tree::remove(&resolved.directory)?;
+            std::fs::rename(&growing, &resolved.directory).context(Kind::Build, context)
+        }
+    }
 }
 
 fn ask_apt(runner: &Runner, index: &Index, words: &[String]) -> Result<Vec<Package>> {
@@ -113,6 +197,8 @@ struct Stanza {
     architecture: String,
     /// Bytes.
     installed_size: u64,
+    /// The whole of it.
+    text: String,
 }
 
 /// Reads a Packages file stanza by stanza.
@@ -131,7 +217,11 @@ fn each_stanza(mut reader: impl BufRead, mut each: impl FnMut(Stanza)) -> std::i
             if count == 0 {
                 return Ok(());
             }
-        } else if let Some(value) = text.strip_prefix("Package: ") {
+            continue;
+        }
+        stanza.text.push_str(text);
+        stanza.text.push('\n');
+        if let Some(value) = text.strip_prefix("Package: ") {
             stanza.name = value.to_owned();
         } else if let Some(value) = text.strip_prefix("Version: ") {
             stanza.version = value.to_owned();
@@ -164,19 +254,32 @@ pub(super) fn unknown(index: &Index, names: Vec<String>) -> Result<BTreeSet<Stri
     Ok(unknown)
 }
 
-fn fill_installed_sizes(index: &Index, packages: &mut [Package]) -> Result<()> {
-    let mut wanted: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for (position, package) in packages.iter().enumerate() {
-        wanted.insert((package.name.clone(), package.version.clone()), position);
-    }
+/// Stanzas of packages, by name, version and architecture.
+type Stanzas = BTreeMap<(String, String, String), String>;
+
+fn identity(package: &Package) -> (String, String, String) {
+    (package.name.clone(), package.version.clone(), package.architecture.clone())
+}
+
+/// Fills in what apt does not print, and returns the stanzas of all that was resolved.
+fn fill_from_index(index: &Index, resolved: &mut Resolved) -> Result<Stanzas> {
+    let mut stanzas = Stanzas::new();
+    let mut sizes: BTreeMap<(String, String, String), u64> =
+        resolved.union().iter().map(|package| (identity(package), 0)).collect();
     each_known(index, |stanza| {
-        let size = stanza.installed_size;
-        if let Some(position) = wanted.get(&(stanza.name, stanza.version))
-            && let Some(package) = packages.get_mut(*position)
-        {
-            package.installed_size = size;
+        let key = (stanza.name, stanza.version, stanza.architecture);
+        if let Some(size) = sizes.get_mut(&key) {
+            *size = stanza.installed_size;
+            stanzas.insert(key, stanza.text);
         }
-    })
+    })?;
+    for packages in [&mut resolved.base, &mut resolved.system, &mut resolved.packages] {
+        for package in packages.iter_mut() {
+            package.installed_size = sizes.get(&identity(package)).copied().unwrap_or(0);
+        }
+        packages.sort();
+    }
+    Ok(stanzas)
 }
 
 /// Turns apt's refusal into an error that names near matches.

@@ -17,6 +17,7 @@ use crate::host::mounts::View;
 use crate::host::run::quote;
 use crate::host::tree::Root;
 use crate::plan::Plan;
+use crate::plan::stage::Stage;
 use crate::suite::MergedUsr;
 
 /// mmdebstrap's own hooks that make the links of a merged /usr before the first package, and keep
@@ -61,7 +62,7 @@ fn with_mmdebstrap(site: &Site<'_>, root: &Path) -> Result<()> {
         ])
         .arg(format!("--architectures={}", plan.architecture))
         .arg(format!("--setup-hook={}", before.display()));
-    for (name, value) in packages::index_settings(plan) {
+    for (name, value) in Stage::Base.settings(plan) {
         command = command.arg(format!("--aptopt={name} \"{value}\""));
     }
     if plan.suite.bootstrap.merged_usr == MergedUsr::Bootstrap && has_merged_usr_package(plan) {
@@ -71,7 +72,7 @@ fn with_mmdebstrap(site: &Site<'_>, root: &Path) -> Result<()> {
     command
         .arg(&plan.suite.codename)
         .arg(root)
-        .arg(plan.archive.index.join("etc/sources.list"))
+        .arg(Stage::Base.sources(plan))
         .before_exec(View::new(root).hook()?)
         .stream(|line| progress.line(line))
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::apt::{self, Apt, Settings};
 use crate::host::tree::Root;
+use crate::plan::stage::Stage;
 use crate::plan::{Package, Plan};
 
 /// dpkg's database of what is installed.
@@ -32,23 +33,23 @@ pub fn complete_base(site: &Site<'_>, root: &Path) -> Result<()> {
     let packages = &site.plan.packages;
     let mut words = vec!["dist-upgrade".to_owned(), packages.pattern.clone(), "apt".to_owned()];
     words.extend(packages.base.iter().cloned());
-    apt_get(site, root, Step::Bootstrap, &words)
+    apt_get(site, root, Stage::Base, &words)
 }
 
 /// Installs what every machine of the release has.
 pub fn install_system(site: &Site<'_>, root: &Path) -> Result<()> {
     let mut words = vec!["install".to_owned()];
     words.extend(site.plan.packages.system.iter().cloned());
-    apt_get(site, root, Step::System, &words).map_err(|error| error.within("installing the system"))
+    apt_get(site, root, Stage::System, &words).map_err(|error| error.within("installing the system"))
 }
 
 /// Installs and removes what the user asked for.
 pub fn install_added(site: &Site<'_>, root: &Path) -> Result<()> {
     let packages = &site.plan.packages;
     let mut words = vec!["install".to_owned()];
-    words.extend(packages.added.iter().cloned());
+    words.extend(packages.added_exactly.iter().cloned());
     words.extend(packages.removed.iter().map(|name| format!("{name}-")));
-    apt_get(site, root, Step::Packages, &words)
+    apt_get(site, root, Stage::Packages, &words)
         .map_err(|error| error.within(format!("installing {}", packages.added.join(", "))))
 }
 
@@ -58,13 +59,18 @@ pub fn answer_debconf(site: &Site<'_>, root: &Path) -> Result<()> {
     site.program(root, "debconf-set-selections")?.input(answers).run()
 }
 
-fn apt_get(site: &Site<'_>, root: &Path, step: Step, words: &[String]) -> Result<()> {
+fn apt_get(site: &Site<'_>, root: &Path, stage: Stage, words: &[String]) -> Result<()> {
     let tree = Root::open(root)?;
     let archives = "var/cache/apt/archives";
     tree.create_directories(archives)?;
     tree.create_directories("var/lib/apt")?;
     tree.write(POLICY, 0o755, "#!/bin/sh\nexit 101\n")?;
-    let apt = configure(site, root, &root.join(archives))?;
+    let apt = configure(site, root, stage, &root.join(archives))?;
+    let step = match stage {
+        Stage::Base => Step::Bootstrap,
+        Stage::System => Step::System,
+        Stage::Packages => Step::Packages,
+    };
     let mut progress = Progress::new(site, step, installed(site.plan, &tree)?.len());
     apt.command(&site.runner, "apt-get")
         .args(["--quiet", "--no-install-recommends"])
@@ -82,25 +88,11 @@ fn apt_get(site: &Site<'_>, root: &Path, step: Step, words: &[String]) -> Result
     tree.remove(POLICY)
 }
 
-/// Settings of apt that name the plan's sources and indices, and the part of apt's own cache of them that
-/// does not depend on what is installed: to make it anew takes as long as ten packages. apt takes it only
-/// for the same paths, and only where it is newer than the sources.
-pub fn index_settings(plan: &Plan) -> [(&'static str, String); 4] {
-    let index = plan.archive.index.display();
-    [
-        ("Dir::Etc::SourceList", format!("{index}/etc/sources.list")),
-        ("Dir::Etc::SourceParts", format!("{index}/etc/nothing.d")),
-        ("Dir::State::Lists", format!("{index}/lists/")),
-        ("Dir::Cache::srcpkgcache", format!("{index}/cache/srcpkgcache.bin")),
-    ]
-}
-
-/// apt's view of the tree: its dpkg database, the plan's indices, the store.
-fn configure(site: &Site<'_>, root: &Path, archives: &Path) -> Result<Apt> {
+/// apt's view of the tree: its dpkg database, the archive of the stage, the store.
+fn configure(site: &Site<'_>, root: &Path, stage: Stage, archives: &Path) -> Result<Apt> {
     let plan = site.plan;
-    let mut options = plan.archive.apt_options.clone();
-    options.push(format!("Dir::State={}/var/lib/apt/", root.display()));
-    options.extend(index_settings(plan).map(|(name, value)| format!("{name}={value}")));
+    let mut options = vec![format!("Dir::State={}/var/lib/apt/", root.display())];
+    options.extend(stage.settings(plan).map(|(name, value)| format!("{name}={value}")));
     options.push("APT::Sandbox::User=root".to_owned());
     let key = root
         .parent()
@@ -113,7 +105,7 @@ fn configure(site: &Site<'_>, root: &Path, archives: &Path) -> Result<Apt> {
             architecture: &plan.architecture,
             archives,
             status: Some(&root.join(STATUS.trim_start_matches('/'))),
-            proxy: plan.archive.proxy.as_deref(),
+            proxy: None,
             options: &options,
         },
     )
@@ -122,23 +114,18 @@ fn configure(site: &Site<'_>, root: &Path, archives: &Path) -> Result<Apt> {
 /// Looks whether the tree has the versions that were planned. A bootstrap tool that reads the archive
 /// for itself may find a newer state of it.
 pub fn check_versions(plan: &Plan, root: &Root) -> Result<()> {
-    let chosen = |word: &String| word.contains(['=', '/']);
-    if plan.packages.added.iter().any(chosen) {
-        // The layer below has the newest versions, the plan those that the user wants.
-        return Ok(());
+    let mut planned: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for package in &plan.packages.resolved {
+        planned.entry(package.name.as_str()).or_default().push(package.version.as_str());
     }
-    let planned: BTreeMap<(&str, &str), &str> = plan
-        .packages
-        .resolved
-        .iter()
-        .map(|package| ((package.name.as_str(), package.architecture.as_str()), package.version.as_str()))
-        .collect();
     for package in installed(plan, root)? {
-        let version = planned.get(&(package.name.as_str(), package.architecture.as_str()));
-        if let Some(version) = version.filter(|version| **version != package.version) {
+        let versions = planned.get(package.name.as_str()).map(Vec::as_slice).unwrap_or_default();
+        if !versions.is_empty() && !versions.contains(&package.version.as_str()) {
             return Err(Error::build(format!(
-                "the tree has {} {}, and the plan {version}",
-                package.name, package.version
+                "the tree has {} {}, and the plan {}",
+                package.name,
+                package.version,
+                versions.join(" and ")
             ))
             .hint("The archive has changed meanwhile: run the command again."));
         }
