@@ -165,8 +165,9 @@ pub struct Workshop<'a> {
 pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Written)> {
     let Workshop { plan, secrets, scratch, layers: growing, output, runner } = shop;
     let sink = runner.sink().as_ref();
-    let site = Site::prepare(plan, &secrets.access, runner, scratch)?;
+    let mut site = Site::prepare(plan, &secrets.access, runner, scratch)?;
     let tree = layers::tree(&site, growing)?;
+    site.is_installed()?;
     let raw = scratch.join("disk.raw");
     let image = output.join(&plan.output.image);
 

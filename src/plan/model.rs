@@ -111,7 +111,7 @@ pub struct Packages {
     pub variant: Option<String>,
     /// The variant's packages as a pattern of apt's (apt-patterns(7)).
     pub pattern: String,
-    /// Everything that will be installed, sorted by name.
+    /// Everything that will be installed, in about the order in which it is unpacked.
     pub resolved: Vec<Package>,
     /// Layers from the bottom to the top.
     pub layers: Layers,

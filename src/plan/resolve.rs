@@ -46,10 +46,11 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    /// Every package of any layer, sorted by name.
+    /// Every package of any layer, in about the order in which they are unpacked.
     pub(super) fn union(&self) -> Vec<Package> {
-        let all: BTreeSet<&Package> = self.base.iter().chain(&self.system).chain(&self.packages).collect();
-        all.into_iter().cloned().collect()
+        let mut seen = BTreeSet::new();
+        let all = self.base.iter().chain(&self.system).chain(&self.packages);
+        all.filter(|package| seen.insert(*package)).cloned().collect()
     }
 
     /// Words for apt in the archive of a stage, which knows no suites: `name/suite` gets its version.
@@ -277,7 +278,6 @@ fn fill_from_index(index: &Index, resolved: &mut Resolved) -> Result<Stanzas> {
         for package in packages.iter_mut() {
             package.installed_size = sizes.get(&identity(package)).copied().unwrap_or(0);
         }
-        packages.sort();
     }
     Ok(stanzas)
 }

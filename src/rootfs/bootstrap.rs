@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::progress::Progress;
-use super::{Site, initramfs, packages};
+use super::{Site, ahead, initramfs, packages};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::Step;
 use crate::host::apt;
@@ -68,6 +68,9 @@ fn with_mmdebstrap(site: &Site<'_>, root: &Path) -> Result<()> {
     if plan.suite.bootstrap.merged_usr == MergedUsr::Bootstrap && has_merged_usr_package(plan) {
         command = command.arg(format!("--hook-dir={MERGED_USR_HOOKS}"));
     }
+    if let Some(ahead) = &site.ahead {
+        command = command.env("PATH", ahead.search_path());
+    }
     let mut progress = Progress::new(site, Step::Bootstrap, 0);
     command
         .arg(&plan.suite.codename)
@@ -92,7 +95,7 @@ fn merged_directories(architecture: &str) -> &'static [&'static str] {
     }
 }
 
-/// Puts the store where mmdebstrap looks for it, in a mount namespace that ends with mmdebstrap. Makes
+/// Puts the store, and what was unpacked ahead, where mmdebstrap looks for it, in a mount namespace that ends with mmdebstrap. Makes
 /// the links of a merged /usr where no package of the release's and no hook of mmdebstrap's does.
 fn before_packages(site: &Site<'_>) -> String {
     let plan = site.plan;
@@ -101,6 +104,11 @@ fn before_packages(site: &Site<'_>) -> String {
          mount --bind {} \"$1/var/cache/apt/archives\"\n",
         quote(&packages::store(site).display().to_string()),
     );
+    if let Some(ahead) = &site.ahead {
+        let place = ahead::IN_TREE;
+        let directory = quote(&ahead.directory().display().to_string());
+        text += &format!("mkdir -p \"$1/{place}\"\nmount --bind {directory} \"$1/{place}\"\n");
+    }
     if plan.suite.bootstrap.merged_usr == MergedUsr::Bootstrap && !has_merged_usr_package(plan) {
         for name in merged_directories(&plan.architecture) {
             text += &format!("mkdir -p \"$1/usr/{name}\"\nln -s usr/{name} \"$1/{name}\"\n");

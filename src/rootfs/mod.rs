@@ -4,6 +4,7 @@
 //! What is expensive is in layers that are shared between machines and kept ([`layers`]); what is the
 //! machine's own is written on top of them, in seconds.
 
+mod ahead;
 mod boot_scripts;
 pub mod bootstrap;
 mod console;
@@ -21,6 +22,7 @@ mod users;
 
 use std::path::{Path, PathBuf};
 
+use self::ahead::Ahead;
 use crate::error::Result;
 use crate::host::access::Access;
 use crate::host::mounts::{View, make_devices};
@@ -39,6 +41,8 @@ pub struct Site<'a> {
     /// Scratch directory of this build.
     pub scratch: PathBuf,
     devices: PathBuf,
+    /// Packages without their compression, where a whole tree is to be made.
+    ahead: Option<Ahead>,
 }
 
 impl<'a> Site<'a> {
@@ -47,7 +51,14 @@ impl<'a> Site<'a> {
         let devices = scratch.join("dev");
         make_devices(&devices)?;
         let runner = runner.clone().with_env("SOURCE_DATE_EPOCH", plan.epoch.to_string());
-        Ok(Site { plan, runner, access, scratch: scratch.to_owned(), devices })
+        let from_nothing = !plan.packages.layers.base.cached;
+        let ahead = from_nothing.then(|| Ahead::begin(plan, &runner, &scratch.join("ahead"))).transpose()?;
+        Ok(Site { plan, runner, access, scratch: scratch.to_owned(), devices, ahead })
+    }
+
+    /// Says that all packages are installed.
+    pub fn is_installed(&mut self) -> Result<()> {
+        self.ahead.take().map_or(Ok(()), Ahead::close)
     }
 
     /// A tree as its own programs see it: /proc, /dev, empty /run and /tmp.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::progress::Progress;
-use super::{Site, initramfs};
+use super::{Site, ahead, initramfs};
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::apt::{self, Apt, Settings};
+use crate::host::run::SEARCH_PATH;
 use crate::host::tree::Root;
 use crate::plan::stage::Stage;
 use crate::plan::{Package, Plan};
@@ -71,6 +72,13 @@ fn apt_get(site: &Site<'_>, root: &Path, stage: Stage, words: &[String]) -> Resu
         Stage::System => Step::System,
         Stage::Packages => Step::Packages,
     };
+    let mut view = site.view(root).bind(&store(site), archives);
+    let mut search_path = SEARCH_PATH.to_owned();
+    if let Some(ahead) = &site.ahead {
+        tree.create_directories(ahead::IN_TREE)?;
+        view = view.bind(ahead.directory(), ahead::IN_TREE);
+        search_path = ahead.search_path();
+    }
     let mut progress = Progress::new(site, step, installed(site.plan, &tree)?.len());
     apt.command(&site.runner, "apt-get")
         .args(["--quiet", "--no-install-recommends"])
@@ -79,10 +87,11 @@ fn apt_get(site: &Site<'_>, root: &Path, stage: Stage, words: &[String]) -> Resu
         .arg("-oDebug::NoLocking=true")
         .args(["-oDPkg::Options::=--force-unsafe-io", "-oDPkg::Options::=--force-confold"])
         .arg(format!("-oDPkg::Chroot-Directory={}", root.display()))
+        .arg(format!("-oDPkg::Path={search_path}"))
         .args(words)
         .env("INITRD", initramfs::NOT_NOW)
         .env("HOME", "/root")
-        .before_exec(site.view(root).bind(&store(site), archives).hook()?)
+        .before_exec(view.hook()?)
         .stream(|line| progress.line(line))
         .map_err(apt::explain)?;
     tree.remove(POLICY)
