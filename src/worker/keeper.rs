@@ -76,6 +76,8 @@ fn keep(order: &Order, input: &BufReader<File>, output: &mut impl Write, stop: &
         UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS,
         "making the worker's namespaces",
     )?;
+    // Maintainer scripts write the host's name into configurations: that of the builder is of no use there.
+    rustix::system::sethostname(b"localhost").context(Kind::Host, || "naming the worker's host".into())?;
     let runner = Runner::new(std::sync::Arc::new(Silent));
     let (mut worker, mut stdin) =
         runner.command("/proc/self/exe").args(["worker", "inside"]).spawn_bound()?;
