@@ -1,4 +1,4 @@
-//! A raw disk becomes an image of the format that a hypervisor takes. One file each.
+//! A raw disk becomes an image of the format that a hypervisor takes. One room each.
 
 mod extents;
 mod qcow2;
