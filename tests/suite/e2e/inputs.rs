@@ -35,9 +35,9 @@ const CASES: &[Case] = &[
     Case { words: &["kvm", "debian", "--rootsize", "lots"], code: USAGE, says: &["lots"] },
     Case { words: &["kvm", "debian", "--size", "64M"], code: CONFIG, says: &["64"] },
     Case {
-        words: &["kvm", "debian", "--rootsize", "300M"],
+        words: &["kvm", "debian", "--rootsize", "200M"],
         code: CONFIG,
-        says: &["300 MiB", "at least 512 MiB with --rootsize"],
+        says: &["200 MiB", "at least 256 MiB"],
     },
     Case { words: &["kvm", "debian", "--hostnam", "x"], code: USAGE, says: &["--hostnam", "--hostname"] },
     Case { words: &["kvm", "debian", "--user", "Bob Smith"], code: CONFIG, says: &["Bob Smith"] },
