@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::claim::{self, Claim, PRIVATE};
-use crate::host::tree;
+use crate::host::{scratch, tree};
 
 /// Stem of the name of a throw-away cache.
 pub const THROW_AWAY: &str = "rvmb-cache";
@@ -53,6 +53,7 @@ impl Cache {
         } else {
             (place(option)?, None)
         };
+        scratch::readable_by_apt(&directory)?;
         make_places(&directory)?;
         let in_use = lock_file(&in_use(&directory))?;
         in_use.lock_shared().context(Kind::Host, || format!("locking {}", directory.display()))?;

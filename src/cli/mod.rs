@@ -127,7 +127,12 @@ pub fn command() -> Command {
 const VERBS: &[&str] = &["plan", "suites", "test", "cache", "completions", "worker"];
 
 /// Understands a command line; `arguments` are without the program's name.
-pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Refusal> {
+pub fn parse(mut arguments: Vec<OsString>) -> Result<Invocation, Refusal> {
+    // `rvmb help kvm debian` is what others write for `rvmb kvm debian --help`.
+    if arguments.first().is_some_and(|word| word == "help") {
+        arguments.remove(0);
+        arguments.push(OsString::from("--help"));
+    }
     let known = order::Known::of(&output::Args::augment_args(target::option_command()).arg(plan::json()));
     let arguments = order::words_first(arguments, &known, |word| target::word_count(word, VERBS));
     let words = std::iter::once(OsString::from("rvmb")).chain(arguments);

@@ -1,5 +1,6 @@
 //! `rvmb test`: boots a finished image and checks it from inside.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -97,10 +98,13 @@ pub fn run(arguments: &Arguments, interrupted: Arc<AtomicBool>, runner: &Runner)
         scratch: arguments.tmp.clone().unwrap_or_else(default_scratch),
         interrupted,
     };
+    let context = |path: &PathBuf| format!("writing {}", path.display());
+    // Opened before the boot: what cannot be written is told at once.
+    let open = |path| Ok((path, File::create(path).context(Kind::Usage, || context(path))?));
+    let junit = arguments.junit.as_ref().map(open).transpose()?;
     let Finding { report, refusal } = boot::check(&request, runner)?;
-    if let Some(path) = &arguments.junit {
-        std::fs::write(path, report.to_junit())
-            .context(Kind::Usage, || format!("writing {}", path.display()))?;
+    if let Some((path, mut file)) = junit {
+        file.write_all(report.to_junit().as_bytes()).context(Kind::Usage, || context(path))?;
     }
     let text = if arguments.json { to_json(&report)? } else { report.to_text() };
     std::io::stdout()

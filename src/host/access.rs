@@ -6,15 +6,16 @@
 //! proxies are chosen, and kept in an [`Access`], which is never published. Programs get them by files
 //! that only their user can read and that go with the program, or by their environment; never by argv.
 
-use std::fs::OpenOptions;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::apt::{self, Apt};
 use super::run::{Command, Runner};
+use super::tree;
 use crate::error::{Context, Error, Kind, Result};
 
 /// Variables by which apt's methods find a proxy where no setting names one, and which hosts need none.
@@ -138,14 +139,17 @@ impl Access {
     /// Makes a configuration of apt's reach the network, until what is returned is dropped.
     pub fn open(&self, apt: &Apt) -> Result<Opened> {
         let context = || "preparing apt's access to the network".to_owned();
-        let directory =
-            tempfile::Builder::new().prefix("rvmb-access-").tempdir().context(Kind::Host, context)?;
-        let configuration = directory.path().join("apt.conf");
-        let logins = directory.path().join("auth.conf");
+        // In the place that the caller has locked: what a killed rvmb left there goes now.
+        let directory = apt.directory().join("access");
+        tree::remove(&directory)?;
+        DirBuilder::new().mode(0o700).create(&directory).context(Kind::Host, context)?;
+        let guard = Files(directory);
+        let configuration = guard.0.join("apt.conf");
+        let logins = guard.0.join("auth.conf");
         let text = self.configuration(&apt.configuration(), &logins);
         write_private(&configuration, &text).context(Kind::Host, context)?;
         write_private(&logins, &self.auth_conf()).context(Kind::Host, context)?;
-        Ok(Opened { configuration, environment: self.environment.clone(), _directory: directory })
+        Ok(Opened { configuration, environment: self.environment.clone(), _files: guard })
     }
 
     /// apt.conf(5).
@@ -175,7 +179,17 @@ impl Access {
 pub struct Opened {
     configuration: PathBuf,
     environment: Vec<(String, String)>,
-    _directory: tempfile::TempDir,
+    _files: Files,
+}
+
+#[derive(Debug)]
+struct Files(PathBuf);
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        // What stays is readable by its owner alone, and goes at the next use.
+        let _ = tree::remove(&self.0);
+    }
 }
 
 impl Opened {

@@ -118,6 +118,11 @@ impl Apt {
         Apt { directory: directory.to_owned() }
     }
 
+    /// The directory of the configuration.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Where the indices are.
     pub fn lists(&self) -> PathBuf {
         self.directory.join("lists")

@@ -20,12 +20,29 @@ pub fn directory(option: Option<&Path>) -> Result<PathBuf> {
     let path = option.map_or_else(default_directory, Path::to_owned);
     let context = || format!("looking at the scratch directory {}", path.display());
     let path = std::path::absolute(&path).context(Kind::Config, context)?;
+    readable_by_apt(&path)?;
     if !path.is_dir() {
         return Err(Error::config(format!("the scratch directory {} is not there", path.display()))
             .hint("Make it, or name another with --tmp."));
     }
     rustix::fs::access(&path, rustix::fs::Access::WRITE_OK).context(Kind::Config, context)?;
     Ok(path)
+}
+
+/// Refuses a path that apt.conf(5) cannot hold: it has no escape for a quotation mark.
+///
+/// # Errors
+///
+/// [`Kind::Config`].
+pub fn readable_by_apt(path: &Path) -> Result<()> {
+    if path.to_string_lossy().contains(['"', '\n']) {
+        return Err(Error::config(format!(
+            "{} has a character in its name that apt cannot read",
+            path.display()
+        ))
+        .hint("Name a directory without quotation marks and line ends in its path."));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

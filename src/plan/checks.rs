@@ -261,6 +261,17 @@ pub(super) fn mirror(option: &str, address: &str) -> Result<()> {
         .hint(format!("Write {option} as http://host/path, https://host/path or file:/path{or_none}.")))
 }
 
+/// A proxy is reached by http or https.
+pub(super) fn proxy(address: &str) -> Result<()> {
+    let plain = address.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'".contains(&byte));
+    let host = ["http://", "https://"].iter().find_map(|scheme| address.strip_prefix(scheme));
+    if plain && host.is_some_and(|host| !host.is_empty()) {
+        return Ok(());
+    }
+    Err(Error::config(format!("`{}` is not the address of a proxy", without_login(address)))
+        .hint("Write --proxy as http://host:port."))
+}
+
 /// Reads a script that runs in the guest. It must be a text file with an interpreter line.
 pub(super) fn script(option: &str, path: &Path) -> Result<String> {
     let content = text_file(option, path)?;
@@ -270,6 +281,10 @@ pub(super) fn script(option: &str, path: &Path) -> Result<String> {
             path.display()
         ))
         .hint("Put `#!/bin/sh` on its first line."));
+    }
+    if content.split('\n').next().is_some_and(|line| line.ends_with('\r')) {
+        return Err(Error::config(format!("{option} {} has line ends of Windows", path.display()))
+            .hint("No interpreter is found by that first line: convert it with `sed -i 's/\\r$//'`."));
     }
     Ok(content)
 }
@@ -296,7 +311,9 @@ pub(super) fn keys(option: &str, path: &Path) -> Result<Vec<String>> {
 
 fn text_file(option: &str, path: &Path) -> Result<String> {
     let context = || format!("reading {option} {}", path.display());
-    let metadata = std::fs::metadata(path).context(Kind::Config, context)?;
+    let metadata = std::fs::metadata(path)
+        .context(Kind::Config, context)
+        .map_err(|error| error.hint(format!("{option} takes the name of a file.")))?;
     if !metadata.is_file() {
         return Err(Error::config(format!("{option} {} is not a file", path.display())));
     }
@@ -304,7 +321,10 @@ fn text_file(option: &str, path: &Path) -> Result<String> {
         return Err(Error::config(format!("{option} {} is larger than 1 MiB", path.display())));
     }
     let bytes = std::fs::read(path).context(Kind::Config, context)?;
-    String::from_utf8(bytes).context(Kind::Config, context)
+    String::from_utf8(bytes).map_err(|_| {
+        Error::config(format!("{option} {} is not a text file", path.display()))
+            .hint("A program goes into a package, or is fetched by a script.")
+    })
 }
 
 /// Adds names that are near a wrong one.
@@ -322,6 +342,35 @@ pub(super) fn with_near_matches<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_script_is_text_that_an_interpreter_is_found_for() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("setup.sh");
+        let cases: [(&[u8], Option<&str>); 5] = [
+            (b"#!/bin/sh\ntrue\n", None),
+            (b"#!/bin/sh", None),
+            (b"true\n", Some("interpreter line")),
+            (b"#!/bin/sh\r\ntrue\r\n", Some("Windows")),
+            (b"#!\xff\xfe\n", Some("not a text file")),
+        ];
+        for (content, wrong) in cases {
+            std::fs::write(&path, content).unwrap();
+            let answer = script("--firstboot", &path).map_err(|error| error.message().to_owned());
+            assert_eq!(answer.is_ok(), wrong.is_none(), "{answer:?}");
+            assert!(answer.map_or_else(|error| error.contains(wrong.unwrap_or("?")), |_| true));
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_an_address_with_its_scheme() {
+        for good in ["http://proxy.example:3142", "https://u:p@proxy.example"] {
+            assert!(proxy(good).is_ok(), "{good}");
+        }
+        for wrong in ["nonsense", "localhost:9", "http://", "ftp://x", "http://a b", "http://a\"b"] {
+            assert!(proxy(wrong).unwrap_err().hints()[0].contains("http://host:port"), "{wrong}");
+        }
+    }
 
     #[test]
     fn names_of_hosts_and_users() {

@@ -143,12 +143,18 @@ fn find_keyring(option: Option<&Path>, suite: &Suite) -> Result<PathBuf> {
     }
     let missing = suite.keys.keyrings.first().map_or("", String::as_str);
     let error = Error::host(format!("the keyring that checks {} is not here: {missing}", suite.title()));
-    Err(match suite.keys.host_packages.get(&tools::host_distro()).or(suite.keys.host_packages.get("debian")) {
-        Some(package) => error.hint(format!(
-            "Install it with `sudo apt-get install {package}` (on Debian 12 from its backports), or name one with --keyring."
-        )),
-        None => error.hint("Name one with --keyring."),
-    })
+    Err(
+        match suite.keys.host_packages.get(&tools::host_distro()).or(suite.keys.host_packages.get("debian")) {
+            Some(package) => {
+                let whence =
+                    if package == "ubuntu-keyring" { " (on Debian 12 from its backports)" } else { "" };
+                error.hint(format!(
+                    "Install it with `sudo apt-get install {package}`{whence}, or name one with --keyring."
+                ))
+            }
+            None => error.hint("Name one with --keyring."),
+        },
+    )
 }
 
 /// The destination, absolute. One that exists is only replaced when that was asked for and it is ours.
@@ -169,13 +175,13 @@ fn destination(appliance: &Appliance, request: &Request<'_>) -> Result<PathBuf> 
     match std::fs::symlink_metadata(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).context(Kind::Config, context),
+        Ok(_) if !manifest::may_be_replaced(&path) => {
+            return Err(Error::config(format!("the destination {} is not a directory of rvmb's", path.display()))
+                .hint("--overwrite replaces what rvmb has made and nothing else; remove it yourself, or name another with --destdir."));
+        }
         Ok(_) if !appliance.places.overwrite => {
             return Err(Error::config(format!("the destination {} exists", path.display()))
                 .hint("Replace it with --overwrite, or name another with --destdir."));
-        }
-        Ok(_) if !manifest::may_be_replaced(&path) => {
-            return Err(Error::config(format!("the destination {} is not a directory of rvmb's", path.display()))
-                .hint("--overwrite replaces what rvmb has made and nothing else; remove it yourself, or name another."));
         }
         Ok(_) => {}
     }

@@ -30,6 +30,9 @@ const RECIPE: u32 = 3;
 /// Namespace of the plans' identities.
 const NAMESPACE: Uuid = uuid::uuid!("d4f1d5b0-1c5e-5b63-9a51-72766d620000");
 
+/// What the indices of a release take, with apt's own caches of them.
+const ROOM_FOR_INDICES: Size = Size::mib(256);
+
 /// What initramfs, indices and logs take beside the packages.
 const ROOM_BESIDE_PACKAGES: u64 = 192 * MIB;
 
@@ -50,7 +53,7 @@ pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
     let host = Host::look(appliance, &request, runner)?;
     let sink = runner.sink().as_ref();
     warn_about(request.suite, sink);
-
+    has_room(&host.cache.indices())?;
     let index = event::step(sink, Step::Index, || {
         Ok((fetch_index(appliance, &request, &host, runner)?, Outcome::Done))
     })?;
@@ -67,6 +70,19 @@ pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
         sink.emit(Event::Info { text });
     }
     Ok(planned)
+}
+
+/// Refuses a cache that cannot even hold indices: apt waits for ever where it cannot write them.
+fn has_room(directory: &Path) -> Result<()> {
+    let status = rustix::fs::statvfs(directory)
+        .context(Kind::Host, || format!("looking at the cache directory {}", directory.display()))?;
+    let free = Size(status.f_bavail.saturating_mul(status.f_frsize));
+    if free >= ROOM_FOR_INDICES {
+        return Ok(());
+    }
+    Err(Error::host(format!("the cache directory {} has room for {free} only", directory.display())).hint(
+        format!("Indices alone take {ROOM_FOR_INDICES}: make room, or name another place with --cache-dir."),
+    ))
 }
 
 fn warn_about(suite: &Suite, sink: &dyn event::Sink) {

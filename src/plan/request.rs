@@ -87,8 +87,15 @@ impl<'a> Request<'a> {
                 check(checks::mirror(option, address));
             }
         }
+        if let Some(proxy) = &appliance.proxy {
+            check(checks::proxy(proxy));
+        }
         for word in appliance.add_packages.iter().chain(&appliance.remove_packages) {
             check(checks::package(word));
+        }
+        for word in appliance.remove_packages.iter().filter(|word| appliance.add_packages.contains(word)) {
+            check(Err(Error::config(format!("{word} is to be added and to be removed"))
+                .hint("Leave it out of --addpkg or of --removepkg.")));
         }
         let variant = variant_pattern(appliance.variant.as_deref())
             .map_err(|error| check(Err(error)))

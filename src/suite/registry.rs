@@ -109,6 +109,10 @@ impl Registry {
         if let Some(hint) = near::question(name, self.suites(distro).iter().flat_map(names)) {
             error = error.hint(hint);
         }
+        let elsewhere = self.all().iter().find(|suite| names(suite).any(|known| known == name));
+        if let Some(suite) = elsewhere {
+            error = error.hint(format!("`{name}` is a release of {}: name that distribution.", suite.distro));
+        }
         let known: Vec<&str> = self.suites(distro).iter().map(|suite| suite.codename.as_str()).collect();
         Err(error
             .hint(format!("The known releases of {distro} are {}.", known.join(", ")))
