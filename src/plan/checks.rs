@@ -200,12 +200,24 @@ pub(super) fn epoch(text: &str) -> Result<i64> {
     })
 }
 
+/// A locale's name as glibc writes its character set: `de_DE.utf8` and `de_DE.UTF8` are the same.
+pub(super) fn spell_locale(name: &str) -> String {
+    let (language, rest) = name.split_once('.').unwrap_or((name, ""));
+    let (charset, modifier) =
+        rest.split_once('@').map_or((rest, None), |(charset, modifier)| (charset, Some(modifier)));
+    if !["utf8", "utf-8"].contains(&charset.to_lowercase().as_str()) {
+        return name.to_owned();
+    }
+    let modifier = modifier.map(|modifier| format!("@{modifier}")).unwrap_or_default();
+    format!("{language}.UTF-8{modifier}")
+}
+
 /// A locale that glibc knows; returns its line for /etc/locale.gen.
 pub(super) fn locale(name: &str) -> Result<Option<&'static str>> {
-    if matches!(name, "C" | "POSIX" | "C.UTF-8" | "C.utf8") {
+    let wanted = spell_locale(name);
+    if matches!(wanted.as_str(), "C" | "POSIX" | "C.UTF-8") {
         return Ok(None);
     }
-    let wanted = name.replace(".utf8", ".UTF-8");
     if let Some(line) = LOCALES.lines().find(|line| line.split(' ').next() == Some(wanted.as_str())) {
         return Ok(Some(line));
     }
@@ -431,7 +443,10 @@ mod tests {
 
     #[test]
     fn locales_and_zones_are_known_ones() {
-        assert_eq!(locale("de_DE.utf8").unwrap(), Some("de_DE.UTF-8 UTF-8"));
+        for name in ["de_DE.UTF-8", "de_DE.utf8", "de_DE.UTF8"] {
+            assert_eq!(locale(name).unwrap(), Some("de_DE.UTF-8 UTF-8"), "{name}");
+        }
+        assert_eq!(spell_locale("ca_ES.utf8@valencia"), "ca_ES.UTF-8@valencia");
         assert_eq!(locale("C.UTF-8").unwrap(), None);
         assert!(locale("de_DD.UTF-8").unwrap_err().hints()[0].contains("de_DE.UTF-8"));
         assert!(timezone("Europe/Berlin").is_ok());

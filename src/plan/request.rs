@@ -332,14 +332,13 @@ fn kernel_options(hypervisor: &dyn Hypervisor, stack: NetworkStack) -> String {
 /// The locale of the machine: the option, else that of the caller, else C.UTF-8. What the caller's
 /// environment names and glibc does not know is passed over.
 fn normal_locale(option: Option<&str>) -> String {
-    let spell = |name: &str| name.replace(".utf8", ".UTF-8");
     if let Some(name) = option {
-        return spell(name);
+        return checks::spell_locale(name);
     }
     let environment = std::env::var("LANG").unwrap_or_default();
     match environment.as_str() {
         "" | "C" | "POSIX" => "C.UTF-8".to_owned(),
-        name if checks::locale(name).is_ok() => spell(name),
+        name if checks::locale(name).is_ok() => checks::spell_locale(name),
         _ => "C.UTF-8".to_owned(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Site;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::tree::Root;
 use crate::plan::{Secrets, User};
 
@@ -39,6 +39,11 @@ fn write_keys(root: &Root, directory: &str, keys: &[String]) -> Result<()> {
 }
 
 fn add(site: &Site<'_>, user: &User, root: &Root) -> Result<()> {
+    let passwd = root.read("/etc/passwd", LIMIT)?.unwrap_or_default();
+    if passwd.lines().any(|line| line.split(':').next() == Some(user.name.as_str())) {
+        return Err(Error::build(format!("a package has made a user {} already", user.name))
+            .hint("Choose another name with --user."));
+    }
     let groups = existing_groups(user, &root.read("/etc/group", LIMIT)?.unwrap_or_default());
     let mut command = site.program(root.path(), "useradd")?;
     command = command.args(["--create-home", "--shell", "/bin/bash", "--comment", &user.full_name]);
