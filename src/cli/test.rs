@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use crate::boot::report::Report;
 use crate::boot::{self, Finding, Request};
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
+use crate::host::scratch;
 use crate::units::Size;
 
 /// Lines of the console that an error shows.
@@ -95,7 +96,7 @@ pub fn run(arguments: &Arguments, interrupted: Arc<AtomicBool>, runner: &Runner)
         limit: arguments.timeout.map(Duration::from_secs),
         memory: arguments.memory,
         cpus: arguments.cpus,
-        scratch: arguments.tmp.clone().unwrap_or_else(default_scratch),
+        scratch: arguments.tmp.clone().unwrap_or_else(scratch::default_directory),
         interrupted,
     };
     let context = |path: &PathBuf| format!("writing {}", path.display());
@@ -115,13 +116,6 @@ pub fn run(arguments: &Arguments, interrupted: Arc<AtomicBool>, runner: &Runner)
         Some(error) => Err(error),
         None => verdict(&report),
     }
-}
-
-/// A disk's copy is too large for a /tmp in memory, so it goes to /var/tmp unless the user says otherwise.
-fn default_scratch() -> PathBuf {
-    std::env::var_os("TMPDIR")
-        .filter(|directory| !directory.is_empty())
-        .map_or_else(|| Path::new("/var/tmp").to_owned(), PathBuf::from)
 }
 
 fn to_json(report: &Report) -> Result<String> {

@@ -130,9 +130,13 @@ fn keep(index: &Index, codename: &str, resolved: &Resolved, stanzas: &Stanzas) -
         .context(Kind::Build, context)?;
     for stage in Stage::ALL {
         let wanted = resolved.of_stage(stage);
-        let text: Vec<&str> =
-            wanted.iter().filter_map(|package| stanzas.get(&identity(package))).map(String::as_str).collect();
-        stage::write(&growing.path().join(stage.name()), codename, &index.architecture, &text)
+        let stanza = |package: &Package| {
+            stanzas.get(&identity(package)).map(String::as_str).ok_or_else(|| {
+                Error::build(format!("the indices have no {} {}", package.name, package.version))
+            })
+        };
+        let text: Result<Vec<&str>> = wanted.iter().map(stanza).collect();
+        stage::write(&growing.path().join(stage.name()), codename, &index.architecture, &text?)
             .context(Kind::Build, context)?;
     }
     let text = serde_json::to_vec(resolved).context(Kind::Build, context)?;

@@ -57,8 +57,10 @@ impl<'a> Site<'a> {
     }
 
     /// Says that all packages are installed.
-    pub fn is_installed(&mut self) -> Result<()> {
-        self.ahead.take().map_or(Ok(()), Ahead::close)
+    pub fn all_installed(&mut self) {
+        if let Some(ahead) = self.ahead.take() {
+            ahead.close();
+        }
     }
 
     /// A tree as its own programs see it: /proc, /dev, empty /run and /tmp.
