@@ -4,6 +4,9 @@
 //! the disk. So a file is trusted in the boot in which it was fetched or compared; in a later boot it is
 //! compared once, and what was read from the disk then is on the disk. A table beside the directory
 //! remembers; where it is missing or wrong everything is compared again.
+//!
+//! Two archives may have packages of one name, version and even size that differ: a file is trusted
+//! under the digest that it was compared with, and under no other.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -36,10 +39,19 @@ struct Known {
     size: u64,
     /// Its modification, seconds and nanoseconds since 1970: another time is another file.
     modified: (i64, i64),
+    /// The digest that it was compared with, in hexadecimal; empty where an index has none.
+    sha256: String,
     /// The boot in which it was found whole, or the word for every boot.
     mark: String,
     /// Seconds since 1970.
     used: u64,
+}
+
+impl Known {
+    /// Whether it is known of a file of this size and time, compared with this digest.
+    fn is(&self, size: u64, modified: (i64, i64), sha256: &str) -> bool {
+        (self.size, self.modified) == (size, modified) && self.sha256 == sha256
+    }
 }
 
 impl Archives {
@@ -58,7 +70,7 @@ impl Archives {
             match self.look(&package.file) {
                 Some((size, _)) if size != package.size => missing.push(package),
                 None => missing.push(package),
-                Some(_) if self.is_trusted(&package.file) => self.note(package),
+                Some(_) if self.is_trusted(package) => self.note(package),
                 Some(_) => doubtful.push(package),
             }
         }
@@ -81,13 +93,14 @@ impl Archives {
     pub fn note(&mut self, package: &Package) {
         let Some((size, modified)) = self.look(&package.file) else { return };
         let mark = match self.known.get(&package.file) {
-            Some(known) if (known.size, known.modified) == (size, modified) => {
+            Some(known) if known.is(size, modified, &package.sha256) => {
                 // Found whole in an earlier boot, and now again: it has reached the disk.
                 if known.mark == self.boot { self.boot.clone() } else { SETTLED.to_owned() }
             }
             _ => self.boot.clone(),
         };
-        self.known.insert(package.file.clone(), Known { size, modified, mark, used: now() });
+        let sha256 = package.sha256.clone();
+        self.known.insert(package.file.clone(), Known { size, modified, sha256, mark, used: now() });
     }
 
     /// When a file was used last, as far as the table knows, in seconds since 1970.
@@ -112,9 +125,10 @@ impl Archives {
         Some((metadata.len(), (metadata.mtime(), metadata.mtime_nsec())))
     }
 
-    fn is_trusted(&self, file: &str) -> bool {
-        self.known.get(file).is_some_and(|known| {
-            self.look(file) == Some((known.size, known.modified))
+    fn is_trusted(&self, package: &Package) -> bool {
+        let Some((size, modified)) = self.look(&package.file) else { return false };
+        self.known.get(&package.file).is_some_and(|known| {
+            known.is(size, modified, &package.sha256)
                 && (known.mark == SETTLED || known.mark == self.boot)
         })
     }
@@ -210,6 +224,18 @@ mod tests {
         }
         assert_eq!(missing(&archives, "one", &packages), ["short", "absent", "damaged"]);
         assert!(!archives.join(&packages[1].file).exists());
+    }
+
+    #[test]
+    fn a_file_is_trusted_under_its_own_digest_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let archives = directory.path().join("archives");
+        std::fs::create_dir(&archives).unwrap();
+        let ours = package("a");
+        std::fs::write(archives.join(&ours.file), "abc").unwrap();
+        assert!(missing(&archives, "one", std::slice::from_ref(&ours)).is_empty());
+        let theirs = Package { sha256: "0".repeat(64), ..ours };
+        assert_eq!(missing(&archives, "one", &[theirs]), ["a"]);
     }
 
     #[test]
