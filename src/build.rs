@@ -20,7 +20,7 @@ use crate::host::mounts::View;
 use crate::host::run::Runner;
 use crate::host::tree::{self, Root};
 use crate::manifest;
-use crate::plan::{Package, Plan, Planned, Secrets, explain_age};
+use crate::plan::{Disk, Package, Plan, Planned, Secrets, explain_age};
 use crate::rootfs::{self, Site, layers, packages, seal};
 use crate::worker::front::{self, PROBE, Worker};
 use crate::worker::places::missing_parents;
@@ -32,8 +32,8 @@ use crate::{cache, deliver, disk, format, hypervisor};
 pub struct Receipt {
     /// The output directory.
     pub directory: PathBuf,
-    /// The disk image in it.
-    pub image: PathBuf,
+    /// The disk images in it.
+    pub images: Vec<PathBuf>,
 }
 
 /// Stems of the names of scratch directories, of layers that grow, and of results that do.
@@ -124,14 +124,16 @@ impl Begun<'_> {
         let plan = &self.planned.plan;
         let output = &plan.output;
         let sink = runner.sink().as_ref();
-        let Answer::Built { packages, image } = self.worker.wait(sink)? else {
+        let Answer::Built { packages, images } = self.worker.wait(sink)? else {
             return Err(Error::build("the worker answered something else than was asked"));
         };
         event::step(sink, Step::Finish, || {
             // The worker has a umask of its own.
-            deliver::set_mode(&self.partial.join(&output.image), 0o666)?;
+            for disk in &plan.disks {
+                deliver::set_mode(&self.partial.join(&disk.image), 0o666)?;
+            }
             let names = write_launch_files(plan, &self.partial)?;
-            manifest::write(&self.partial, plan, &packages, &image, &names, &recorder.timings())?;
+            manifest::write(&self.partial, plan, &packages, &images, &names, &recorder.timings())?;
             self.worker.commit()?;
             deliver::put_in_place(&self.partial, &output.directory, output.overwrite)?;
             Ok(((), Outcome::Done))
@@ -141,7 +143,8 @@ impl Begun<'_> {
         if let Err(error) = tree::remove(&self.partial) {
             sink.emit(Event::Warning { text: format!("removing what was replaced: {error}") });
         }
-        Ok(Receipt { image: output.directory.join(&output.image), directory: output.directory.clone() })
+        let images = plan.disks.iter().map(|disk| output.directory.join(&disk.image)).collect();
+        Ok(Receipt { images, directory: output.directory.clone() })
     }
 }
 
@@ -161,32 +164,35 @@ pub struct Workshop<'a> {
     pub runner: Runner,
 }
 
-/// Makes tree, disk and image. Returns what is installed, and what the image came to.
-pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Written)> {
+/// Makes tree, disks and images. Returns what is installed, and what the images came to.
+pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Vec<Written>)> {
     let Workshop { plan, secrets, scratch, layers: growing, output, runner } = shop;
     let sink = runner.sink().as_ref();
     let mut site = Site::prepare(plan, &secrets.access, runner, scratch)?;
     let tree = layers::tree(&site, growing)?;
     site.all_installed();
-    let raw = scratch.join("disk.raw");
-    let image = output.join(&plan.output.image);
+    let raws: Vec<PathBuf> =
+        (0..plan.disks.len()).map(|number| scratch.join(format!("disk{number}.raw"))).collect();
 
     event::step(sink, Step::Configure, || {
         Ok((rootfs::configure(&site, secrets, tree.path())?, Outcome::Done))
     })?;
     event::step(sink, Step::Seal, || Ok((seal::seal(&site, tree.path())?, Outcome::Done)))?;
     let installed = packages::installed(plan, &Root::open(tree.path())?)?;
-    event::step(sink, Step::Disk, || Ok((write_disk(&site, tree.path(), &raw)?, Outcome::Done)))?;
+    event::step(sink, Step::Disk, || Ok((write_disks(&site, tree.path(), &raws)?, Outcome::Done)))?;
     let written = event::step(sink, Step::Image, || {
-        Ok((format::convert(&plan.target.format, &raw, &image)?, Outcome::Done))
+        let convert = |(disk, raw): (&Disk, &PathBuf)| {
+            format::convert(&plan.target.format, raw, &output.join(&disk.image))
+        };
+        Ok((plan.disks.iter().zip(&raws).map(convert).collect::<Result<Vec<_>>>()?, Outcome::Done))
     })?;
     tree.close()?;
     Ok((installed, written))
 }
 
-fn write_disk(site: &Site<'_>, tree: &Path, raw: &Path) -> Result<()> {
+fn write_disks(site: &Site<'_>, tree: &Path, raws: &[PathBuf]) -> Result<()> {
     let inside = site.view(tree).chroot().hook()?;
-    let own_mounts = site.plan.disk.partitions.iter().filter_map(|partition| partition.mount.as_deref());
+    let own_mounts = site.plan.partitions().filter_map(|partition| partition.mount.as_deref());
     let hidden = own_mounts.filter(|mount| *mount != "/");
     let view = hidden
         .fold(View::new(tree), |view, mount| view.temporary(mount.trim_start_matches('/'), c"mode=0755"));
@@ -197,7 +203,7 @@ fn write_disk(site: &Site<'_>, tree: &Path, raw: &Path) -> Result<()> {
         hide_mounts: Some(view.hook()?),
         runner: &site.runner,
     };
-    disk::write(&inputs, raw)
+    disk::write(&inputs, raws)
 }
 
 /// Fetches the packages that the store does not have. Before [`begin`]: it may fail, and until then there

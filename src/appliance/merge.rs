@@ -1,6 +1,6 @@
 //! Laying one appliance over another.
 
-use super::model::{Appliance, Places, Sizes, Users};
+use super::model::{Appliance, Disks, Ec2, Network, Places, Sizes, Tree, Users};
 
 impl Appliance {
     /// This appliance with everything that `upper` sets in place of its own. A list replaces a list;
@@ -16,22 +16,37 @@ impl Appliance {
             components: list(upper.components, self.components),
             mirror: upper.mirror.or(self.mirror),
             security_mirror: upper.security_mirror.or(self.security_mirror),
+            install_mirror: upper.install_mirror.or(self.install_mirror),
+            install_security_mirror: upper.install_security_mirror.or(self.install_security_mirror),
             proxy: upper.proxy.or(self.proxy),
+            ppas: list(upper.ppas, self.ppas),
+            iso: upper.iso.or(self.iso),
+            tarball: upper.tarball.or(self.tarball),
             keyring: upper.keyring.or(self.keyring),
             variant: upper.variant.or(self.variant),
             bootstrap: upper.bootstrap.or(self.bootstrap),
             add_packages: list(upper.add_packages, self.add_packages),
             remove_packages: list(upper.remove_packages, self.remove_packages),
+            install_recommends: upper.install_recommends || self.install_recommends,
+            seed_file: upper.seed_file.or(self.seed_file),
             users: users(self.users, upper.users),
             hostname: upper.hostname.or(self.hostname),
             domain: upper.domain.or(self.domain),
             locale: upper.locale.or(self.locale),
             timezone: upper.timezone.or(self.timezone),
+            network: network(self.network, upper.network),
             sizes: sizes(self.sizes, upper.sizes),
+            disks: disks(self.disks, upper.disks),
             memory: upper.memory.or(self.memory),
             cpus: upper.cpus.or(self.cpus),
             firstboot: upper.firstboot.or(self.firstboot),
             firstlogin: upper.firstlogin.or(self.firstlogin),
+            copy: upper.copy.or(self.copy),
+            exec: upper.exec.or(self.exec),
+            templates: upper.templates.or(self.templates),
+            tree: tree(self.tree, upper.tree),
+            libvirt: upper.libvirt.or(self.libvirt),
+            ec2: ec2(self.ec2, upper.ec2),
             places: places(self.places, upper.places),
         }
     }
@@ -61,9 +76,62 @@ fn sizes(lower: Sizes, upper: Sizes) -> Sizes {
     Sizes { disk, root, swap: upper.swap.or(lower.swap), opt: upper.opt.or(lower.opt) }
 }
 
+fn network(lower: Network, upper: Network) -> Network {
+    Network {
+        addresses: list(upper.addresses, lower.addresses),
+        mask: upper.mask.or(lower.mask),
+        network: upper.network.or(lower.network),
+        broadcast: upper.broadcast.or(lower.broadcast),
+        gateways: list(upper.gateways, lower.gateways),
+        name_servers: list(upper.name_servers, lower.name_servers),
+        mac: upper.mac.or(lower.mac),
+        bridge: upper.bridge.or(lower.bridge),
+        libvirt_network: upper.libvirt_network.or(lower.libvirt_network),
+    }
+}
+
+fn disks(lower: Disks, upper: Disks) -> Disks {
+    Disks {
+        part: upper.part.or(lower.part),
+        label: upper.label.or(lower.label),
+        raw: list(upper.raw, lower.raw),
+    }
+}
+
+fn tree(lower: Tree, upper: Tree) -> Tree {
+    Tree {
+        only: upper.only || lower.only,
+        directory: upper.directory.or(lower.directory),
+        existing: upper.existing.or(lower.existing),
+        tmpfs: upper.tmpfs.or(lower.tmpfs),
+        in_place: upper.in_place || lower.in_place,
+    }
+}
+
+fn ec2(lower: Ec2, upper: Ec2) -> Ec2 {
+    Ec2 {
+        wanted: upper.wanted || lower.wanted,
+        name: upper.name.or(lower.name),
+        certificate: upper.certificate.or(lower.certificate),
+        key: upper.key.or(lower.key),
+        user: upper.user.or(lower.user),
+        bucket: upper.bucket.or(lower.bucket),
+        access_key: upper.access_key.or(lower.access_key),
+        secret_key: upper.secret_key.or(lower.secret_key),
+        kernel: upper.kernel.or(lower.kernel),
+        ramdisk: upper.ramdisk.or(lower.ramdisk),
+        version: upper.version.or(lower.version),
+        landscape: upper.landscape || lower.landscape,
+        bundle: upper.bundle || lower.bundle,
+        upload: upper.upload || lower.upload,
+        register: upper.register || lower.register,
+    }
+}
+
 fn places(lower: Places, upper: Places) -> Places {
     Places {
         destination: upper.destination.or(lower.destination),
+        package_list: upper.package_list.or(lower.package_list),
         overwrite: upper.overwrite || lower.overwrite,
         scratch: upper.scratch.or(lower.scratch),
         cache: upper.cache.or(lower.cache),
@@ -71,7 +139,7 @@ fn places(lower: Places, upper: Places) -> Places {
     }
 }
 
-fn list(upper: Vec<String>, lower: Vec<String>) -> Vec<String> {
+fn list<T>(upper: Vec<T>, lower: Vec<T>) -> Vec<T> {
     if upper.is_empty() { lower } else { upper }
 }
 

@@ -14,6 +14,7 @@ enum Field {
     Text(fn(&mut Appliance) -> &mut Option<String>),
     List(fn(&mut Appliance) -> &mut Vec<String>),
     Path(fn(&mut Appliance) -> &mut Option<PathBuf>),
+    Paths(fn(&mut Appliance) -> &mut Vec<PathBuf>),
     Size(fn(&mut Appliance) -> &mut Option<Size>),
     Number(fn(&mut Appliance) -> &mut Option<u32>),
     Switch(fn(&mut Appliance) -> &mut bool),
@@ -43,11 +44,18 @@ pub static SETTINGS: &[Setting] = &[
     setting("components", Field::List(|a| &mut a.components)),
     setting("mirror", Field::Text(|a| &mut a.mirror)),
     setting("security-mirror", Field::Text(|a| &mut a.security_mirror)),
+    setting("install-mirror", Field::Text(|a| &mut a.install_mirror)),
+    setting("install-security-mirror", Field::Text(|a| &mut a.install_security_mirror)),
     setting("proxy", Field::Text(|a| &mut a.proxy)),
     setting("keyring", Field::Path(|a| &mut a.keyring)),
     setting("variant", Field::Text(|a| &mut a.variant)),
+    setting("ppa", Field::List(|a| &mut a.ppas)),
+    setting("iso", Field::Path(|a| &mut a.iso)),
+    setting("debootstrap-tarball", Field::Path(|a| &mut a.tarball)),
     setting("addpkg", Field::List(|a| &mut a.add_packages)),
     setting("removepkg", Field::List(|a| &mut a.remove_packages)),
+    setting("install-recommends", Field::Switch(|a| &mut a.install_recommends)),
+    setting("seedfile", Field::Path(|a| &mut a.seed_file)),
     setting("user", Field::Text(|a| &mut a.users.name)),
     setting("name", Field::Text(|a| &mut a.users.full_name)),
     setting("pass", Field::Text(|a| &mut a.users.password)),
@@ -65,22 +73,66 @@ pub static SETTINGS: &[Setting] = &[
     setting("timezone", Field::Text(|a| &mut a.timezone)),
     setting("mem", Field::Size(|a| &mut a.memory)),
     setting("cpus", Field::Number(|a| &mut a.cpus)),
+    setting("ip", Field::List(|a| &mut a.network.addresses)),
+    setting("mask", Field::Text(|a| &mut a.network.mask)),
+    setting("net", Field::Text(|a| &mut a.network.network)),
+    setting("bcast", Field::Text(|a| &mut a.network.broadcast)),
+    setting("gw", Field::List(|a| &mut a.network.gateways)),
+    setting("dns", Field::List(|a| &mut a.network.name_servers)),
+    setting("mac", Field::Text(|a| &mut a.network.mac)),
+    setting("bridge", Field::Text(|a| &mut a.network.bridge)),
+    setting("network", Field::Text(|a| &mut a.network.libvirt_network)),
     setting("size", Field::Size(|a| &mut a.sizes.disk)),
     setting("rootsize", Field::Size(|a| &mut a.sizes.root)),
     setting("swapsize", Field::Size(|a| &mut a.sizes.swap)),
     setting("optsize", Field::Size(|a| &mut a.sizes.opt)),
+    setting("part", Field::Path(|a| &mut a.disks.part)),
+    setting("label", Field::Text(|a| &mut a.disks.label)),
+    setting("raw", Field::Paths(|a| &mut a.disks.raw)),
+    setting("copy", Field::Path(|a| &mut a.copy)),
+    setting("exec", Field::Path(|a| &mut a.exec)),
+    setting("templates", Field::Path(|a| &mut a.templates)),
     setting("firstboot", Field::Path(|a| &mut a.firstboot)),
     setting("firstlogin", Field::Path(|a| &mut a.firstlogin)),
     setting("destdir", Field::Path(|a| &mut a.places.destination)),
     setting("overwrite", Field::Switch(|a| &mut a.places.overwrite)),
+    setting("manifest", Field::Path(|a| &mut a.places.package_list)),
+    setting("libvirt", Field::Text(|a| &mut a.libvirt)),
+    setting("only-chroot", Field::Switch(|a| &mut a.tree.only)),
+    setting("chroot-dir", Field::Path(|a| &mut a.tree.directory)),
+    setting("existing-chroot", Field::Path(|a| &mut a.tree.existing)),
+    setting("tmpfs", Field::Text(|a| &mut a.tree.tmpfs)),
+    setting("in-place", Field::Switch(|a| &mut a.tree.in_place)),
     setting("bootstrap", Field::Text(|a| &mut a.bootstrap)),
     setting("cache-dir", Field::Path(|a| &mut a.places.cache)),
     setting("no-cache", Field::Switch(|a| &mut a.places.no_cache)),
     setting("tmp", Field::Path(|a| &mut a.places.scratch)),
+    setting("ec2", Field::Switch(|a| &mut a.ec2.wanted)),
+    setting("ec2-name", Field::Text(|a| &mut a.ec2.name)),
+    setting("ec2-cert", Field::Path(|a| &mut a.ec2.certificate)),
+    setting("ec2-key", Field::Path(|a| &mut a.ec2.key)),
+    setting("ec2-user", Field::Text(|a| &mut a.ec2.user)),
+    setting("ec2-bucket", Field::Text(|a| &mut a.ec2.bucket)),
+    setting("ec2-access-key", Field::Text(|a| &mut a.ec2.access_key)),
+    setting("ec2-secret-key", Field::Text(|a| &mut a.ec2.secret_key)),
+    setting("ec2-kernel", Field::Text(|a| &mut a.ec2.kernel)),
+    setting("ec2-ramdisk", Field::Text(|a| &mut a.ec2.ramdisk)),
+    setting("ec2-version", Field::Text(|a| &mut a.ec2.version)),
+    setting("ec2-landscape", Field::Switch(|a| &mut a.ec2.landscape)),
+    setting("ec2-bundle", Field::Switch(|a| &mut a.ec2.bundle)),
+    setting("ec2-upload", Field::Switch(|a| &mut a.ec2.upload)),
+    setting("ec2-register", Field::Switch(|a| &mut a.ec2.register)),
 ];
 
 /// Other spellings that mean the same, as for the options.
-pub const ALIASES: &[(&str, &str)] = &[("dest", "destdir"), ("kernel-flavour", "flavour")];
+pub const ALIASES: &[(&str, &str)] = &[
+    ("dest", "destdir"),
+    ("ec2-aki", "ec2-kernel"),
+    ("ec2-ari", "ec2-ramdisk"),
+    ("ec2-prefix", "ec2-name"),
+    ("execscript", "exec"),
+    ("kernel-flavour", "flavour"),
+];
 
 /// Long options that are no settings of an appliance: they say how this one run speaks.
 pub const OPTIONS_ONLY: &[&str] = &["config", "verbose", "quiet", "debug", "progress", "help", "version"];
@@ -108,6 +160,7 @@ impl Setting {
             Field::Text(at) => *at(appliance) = Some(text.to_owned()),
             Field::List(at) => *at(appliance) = split_list(text),
             Field::Path(at) => *at(appliance) = Some(PathBuf::from(text)),
+            Field::Paths(at) => *at(appliance) = split_list(text).into_iter().map(PathBuf::from).collect(),
             Field::Size(at) => *at(appliance) = Some(text.parse().map_err(|error| format!("{error}"))?),
             Field::Number(at) => {
                 *at(appliance) = Some(
@@ -125,7 +178,7 @@ impl Setting {
 
     /// Whether the value must not be shown.
     pub fn is_secret(&self) -> bool {
-        matches!(self.name, "pass" | "rootpass")
+        matches!(self.name, "pass" | "rootpass" | "ec2-secret-key")
     }
 }
 

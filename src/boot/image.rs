@@ -57,13 +57,13 @@ struct Manifest {
 
 #[derive(Deserialize)]
 struct Plan {
-    output: Output,
+    disks: Vec<Disk>,
     guest: Option<Guest>,
     packages: Option<Packages>,
 }
 
 #[derive(Deserialize)]
-struct Output {
+struct Disk {
     image: String,
 }
 
@@ -117,7 +117,8 @@ fn read_manifest(path: &Path) -> Result<String> {
 fn parse_manifest(text: &str) -> Result<(String, Promises)> {
     let manifest: Manifest =
         serde_json::from_str(text).context(Kind::Config, || "the manifest is not understood".to_owned())?;
-    let image = manifest.plan.output.image;
+    let first = manifest.plan.disks.into_iter().next();
+    let image = first.ok_or_else(|| Error::config("the manifest names no disk"))?.image;
     if image.is_empty() || image.contains('/') || image == ".." || image == "." {
         return Err(Error::config(format!("the manifest names {image:?}, which is not a file beside it")));
     }
@@ -232,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_manifest_is_read_for_what_is_needed() {
-        let text = r#"{"version": 1, "plan": {"format": 1, "output": {"image": "vm-disk0.qcow2", "new": 1},
+        let text = r#"{"version": 1, "plan": {"format": 1, "disks": [{"image": "vm-disk0.qcow2", "new": 1}],
             "guest": {"user": {"name": "bob", "locked": false, "default_password": true}, "firstboot": null},
             "packages": {"added": ["nginx=1.2"], "base": []}}}"#;
         let (image, promises) = parse_manifest(text).unwrap();
@@ -241,19 +242,20 @@ mod tests {
         let packages = vec!["nginx=1.2".to_owned()];
         assert_eq!(promises, Promises { user: Some(user), packages, first_boot: false });
 
-        let text = r#"{"plan": {"output": {"image": "a"}, "guest": {"firstboot": {"path": "x"}}}}"#;
+        let text = r#"{"plan": {"disks": [{"image": "a"}], "guest": {"firstboot": {"path": "x"}}}}"#;
         assert!(parse_manifest(text).unwrap().1.first_boot);
 
-        let (_, promises) = parse_manifest(r#"{"plan": {"output": {"image": "a"}}}"#).unwrap();
+        let (_, promises) = parse_manifest(r#"{"plan": {"disks": [{"image": "a"}]}}"#).unwrap();
         assert_eq!(promises, Promises { user: None, packages: Vec::new(), first_boot: false });
     }
 
     #[test]
     fn a_manifest_does_not_lead_elsewhere() {
         for image in ["../etc/shadow", "/etc/shadow", "..", ""] {
-            let text = format!(r#"{{"plan": {{"output": {{"image": "{image}"}}}}}}"#);
+            let text = format!(r#"{{"plan": {{"disks": [{{"image": "{image}"}}]}}}}"#);
             assert_eq!(parse_manifest(&text).unwrap_err().kind(), Kind::Config, "{image}");
         }
+        assert_eq!(parse_manifest(r#"{"plan": {"disks": []}}"#).unwrap_err().kind(), Kind::Config);
         assert_eq!(parse_manifest("{}").unwrap_err().kind(), Kind::Config);
         assert_eq!(parse_manifest("").unwrap_err().kind(), Kind::Config);
     }

@@ -128,8 +128,7 @@ impl Archives {
     fn is_trusted(&self, package: &Package) -> bool {
         let Some((size, modified)) = self.look(&package.file) else { return false };
         self.known.get(&package.file).is_some_and(|known| {
-            known.is(size, modified, &package.sha256)
-                && (known.mark == SETTLED || known.mark == self.boot)
+            known.is(size, modified, &package.sha256) && (known.mark == SETTLED || known.mark == self.boot)
         })
     }
 

@@ -39,7 +39,8 @@ pub fn run(args: Args, ui: &Ui) -> Result<()> {
         .map_err(|error| with_log(interrupt.told_apart(error), &log))?;
     drop_log(&log);
     ui.finish(&recorder);
-    ui.print(&format!("{}\n", receipt.image.display()))
+    let images: String = receipt.images.iter().map(|image| format!("{}\n", image.display())).collect();
+    ui.print(&images)
 }
 
 fn bake(

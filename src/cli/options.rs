@@ -11,7 +11,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, ValueHint};
 
 use crate::appliance::settings::{STANDARD_INPUT, read_secret, split_list};
-use crate::appliance::{Appliance, Places, Sizes, Users};
+use crate::appliance::{Appliance, Disks, Ec2, Network, Places, Sizes, Tree, Users};
 use crate::error::{Error, Result};
 use crate::units::Size;
 
@@ -45,13 +45,21 @@ pub struct Options {
     #[command(flatten)]
     guest: Guest,
     #[command(flatten)]
+    network: NetworkOptions,
+    #[command(flatten)]
     disk: Disk,
     #[command(flatten)]
     scripts: Scripts,
     #[command(flatten)]
+    finish: Finish,
+    #[command(flatten)]
     output: Output,
     #[command(flatten)]
     build: Build,
+    #[command(flatten)]
+    tree: TreeOptions,
+    #[command(flatten)]
+    ec2: Ec2Options,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -76,6 +84,12 @@ struct System {
     /// sources, else the release's]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = NonEmptyStringValueParser::new())]
     security_mirror: Option<String>,
+    /// Mirror of the archive for the build alone; the machine's own sources name --mirror
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = NonEmptyStringValueParser::new())]
+    install_mirror: Option<String>,
+    /// Mirror of the security updates for the build alone
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = NonEmptyStringValueParser::new())]
+    install_security_mirror: Option<String>,
     /// HTTP proxy for the build; the machine itself does not get it
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = NonEmptyStringValueParser::new())]
     proxy: Option<String>,
@@ -85,6 +99,15 @@ struct System {
     /// debootstrap's variant: minbase, or important for what it installs without one [default: minbase]
     #[arg(long, value_name = "VARIANT", value_parser = NonEmptyStringValueParser::new())]
     variant: Option<String>,
+    /// Personal package archive of Launchpad to use as well; commas or repetition make a list
+    #[arg(long, value_name = "OWNER[/NAME]", action = ArgAction::Append)]
+    ppa: Vec<String>,
+    /// ISO image of an installation medium that packages are taken from before the mirror
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    iso: Option<PathBuf>,
+    /// Packages of the first tree as debootstrap --make-tarball keeps them
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    debootstrap_tarball: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -96,6 +119,12 @@ struct Packages {
     /// Package to remove; commas or repetition make a list
     #[arg(long, value_name = "PACKAGE", action = ArgAction::Append)]
     removepkg: Vec<String>,
+    /// Install what the packages recommend, too
+    #[arg(long)]
+    install_recommends: bool,
+    /// File with answers for debconf, as debconf-set-selections(1) takes them
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    seedfile: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -161,6 +190,39 @@ struct Guest {
 }
 
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Network")]
+struct NetworkOptions {
+    /// Address of the machine, such as 192.0.2.10/24 or 2001:db8::10/64, or dhcp; commas or repetition
+    /// make a list [default: dhcp]
+    #[arg(long, value_name = "ADDRESS", action = ArgAction::Append)]
+    ip: Vec<String>,
+    /// Netmask, such as 255.255.255.0 [default: the prefix length of --ip, else that of its class]
+    #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
+    mask: Option<String>,
+    /// Address of the network [default: from --ip and --mask]
+    #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
+    net: Option<String>,
+    /// Broadcast address [default: the last address of the network]
+    #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
+    bcast: Option<String>,
+    /// Gateway [default: the first address of the network]
+    #[arg(long, value_name = "ADDRESS", action = ArgAction::Append)]
+    gw: Vec<String>,
+    /// Name server; commas or repetition make a list [default: the gateway]
+    #[arg(long, value_name = "ADDRESS", action = ArgAction::Append)]
+    dns: Vec<String>,
+    /// MAC address of the machine's interface [default: one that is made from the machine's identity]
+    #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
+    mac: Option<String>,
+    /// Bridge of the host that the interface is put on
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    bridge: Option<String>,
+    /// Network of libvirt that the interface is put on [default: default]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    network: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Disk")]
 struct Disk {
     /// Size of the whole disk; the root file system takes what the others leave
@@ -175,6 +237,15 @@ struct Disk {
     /// Size of a file system for /opt; 0 for none [default: 0]
     #[arg(long, value_name = "SIZE")]
     optsize: Option<Size>,
+    /// Partition file: a line for each partition, --- between disks
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["size", "rootsize", "swapsize", "optsize"])]
+    part: Option<PathBuf>,
+    /// Kind of partition table: gpt or msdos [default: gpt]
+    #[arg(long, value_name = "KIND", value_parser = NonEmptyStringValueParser::new())]
+    label: Option<String>,
+    /// Existing file or block device to write to instead of a new image; repeat it for further disks
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, action = ArgAction::Append)]
+    raw: Vec<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -189,6 +260,20 @@ struct Scripts {
 }
 
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Customising")]
+struct Finish {
+    /// List of files to copy into the machine, a line `SOURCE DESTINATION` for each
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    copy: Option<PathBuf>,
+    /// Program to run on this host when the machine's files are there; its argument is their directory
+    #[arg(long, value_name = "FILE", alias = "execscript", value_hint = ValueHint::FilePath)]
+    exec: Option<PathBuf>,
+    /// Directory with templates that take the place of rvmb's own
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    templates: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Output")]
 struct Output {
     /// Directory that receives the machine [default: DISTRO-HYPERVISOR, such as debian-kvm]
@@ -197,6 +282,12 @@ struct Output {
     /// Replace the destination if it exists, once the new machine is whole
     #[arg(short, long)]
     overwrite: bool,
+    /// File that gets the installed packages, a line `PACKAGE VERSION` for each
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    manifest: Option<PathBuf>,
+    /// libvirt that gets the machine, such as qemu:///system
+    #[arg(long, value_name = "URI", value_hint = ValueHint::Url, value_parser = NonEmptyStringValueParser::new())]
+    libvirt: Option<String>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -219,6 +310,76 @@ struct Build {
     tmp: Option<PathBuf>,
 }
 
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Tree")]
+struct TreeOptions {
+    /// Stop when the tree of the machine's files is there, and print where
+    #[arg(long)]
+    only_chroot: bool,
+    /// Directory to make the tree in; it must not exist
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "tmpfs")]
+    chroot_dir: Option<PathBuf>,
+    /// Tree that is there already: it is copied, configured and made a disk of
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["tmpfs", "chroot_dir", "only_chroot"])]
+    existing_chroot: Option<PathBuf>,
+    /// Make the tree in memory, in a tmpfs of this size, or - for the default
+    #[arg(long, value_name = "SIZE", value_parser = NonEmptyStringValueParser::new())]
+    tmpfs: Option<String>,
+    /// Accepted, and without meaning: what is written goes to its place without detour anyway
+    #[arg(long)]
+    in_place: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "EC2")]
+struct Ec2Options {
+    /// Make the machine for EC2
+    #[arg(long)]
+    ec2: bool,
+    /// Name of the image
+    #[arg(long, value_name = "NAME", alias = "ec2-prefix", value_parser = NonEmptyStringValueParser::new())]
+    ec2_name: Option<String>,
+    /// Certificate that bundles are signed with [default: $EC2_CERT]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    ec2_cert: Option<PathBuf>,
+    /// Private key that bundles are signed with [default: $EC2_PRIVATE_KEY]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    ec2_key: Option<PathBuf>,
+    /// Account number
+    #[arg(long, value_name = "NUMBER", value_parser = NonEmptyStringValueParser::new())]
+    ec2_user: Option<String>,
+    /// Bucket for the upload
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    ec2_bucket: Option<String>,
+    /// Id of the access key
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    ec2_access_key: Option<String>,
+    /// Secret of the access key; other users of this host can see it while rvmb runs
+    #[arg(long, value_name = "SECRET")]
+    ec2_secret_key: Option<Secret>,
+    /// Id of the kernel image
+    #[arg(long, value_name = "AKI", alias = "ec2-aki", value_parser = NonEmptyStringValueParser::new())]
+    ec2_kernel: Option<String>,
+    /// Id of the RAM disk image
+    #[arg(long, value_name = "ARI", alias = "ec2-ari", value_parser = NonEmptyStringValueParser::new())]
+    ec2_ramdisk: Option<String>,
+    /// Version that the machine is told
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    ec2_version: Option<String>,
+    /// Install Landscape's client
+    #[arg(long)]
+    ec2_landscape: bool,
+    /// Bundle the image
+    #[arg(long)]
+    ec2_bundle: bool,
+    /// Upload the bundle
+    #[arg(long)]
+    ec2_upload: bool,
+    /// Register what was uploaded
+    #[arg(long)]
+    ec2_register: bool,
+}
+
 impl Options {
     /// The configuration file that was named.
     pub fn config(&self) -> Option<&Path> {
@@ -232,7 +393,20 @@ impl Options {
     /// [`crate::Kind::Config`] where the file with a password cannot be read or is empty;
     /// [`crate::Kind::Usage`] where two passwords are to come from standard input.
     pub fn appliance(self, hypervisor: &str, distro: &str) -> Result<Appliance> {
-        let Options { system, packages, users, guest, disk, scripts, output, build } = self;
+        let Options {
+            system,
+            packages,
+            users,
+            guest,
+            network,
+            disk,
+            scripts,
+            finish,
+            output,
+            build,
+            tree,
+            ec2,
+        } = self;
         Ok(Appliance {
             hypervisor: hypervisor.to_owned(),
             distro: distro.to_owned(),
@@ -242,30 +416,90 @@ impl Options {
             components: list(&system.components),
             mirror: system.mirror,
             security_mirror: system.security_mirror,
+            install_mirror: system.install_mirror,
+            install_security_mirror: system.install_security_mirror,
             proxy: system.proxy,
+            ppas: list(&system.ppa),
+            iso: system.iso,
+            tarball: system.debootstrap_tarball,
             keyring: system.keyring,
             variant: system.variant,
             bootstrap: build.bootstrap,
             add_packages: list(&packages.addpkg),
             remove_packages: list(&packages.removepkg),
+            install_recommends: packages.install_recommends,
+            seed_file: packages.seedfile,
             users: users.lower()?,
             hostname: guest.hostname,
             domain: guest.domain,
             locale: guest.lang,
             timezone: guest.timezone,
+            network: network.lower(),
             sizes: Sizes { disk: disk.size, root: disk.rootsize, swap: disk.swapsize, opt: disk.optsize },
+            disks: Disks { part: disk.part, label: disk.label, raw: disk.raw },
             memory: guest.mem,
             cpus: guest.cpus,
             firstboot: scripts.firstboot,
             firstlogin: scripts.firstlogin,
+            copy: finish.copy,
+            exec: finish.exec,
+            templates: finish.templates,
+            tree: Tree {
+                only: tree.only_chroot,
+                directory: tree.chroot_dir,
+                existing: tree.existing_chroot,
+                tmpfs: tree.tmpfs,
+                in_place: tree.in_place,
+            },
+            libvirt: output.libvirt,
+            ec2: ec2.lower(),
             places: Places {
                 destination: output.destdir,
+                package_list: output.manifest,
                 overwrite: output.overwrite,
                 scratch: build.tmp,
                 cache: build.cache_dir,
                 no_cache: build.no_cache,
             },
         })
+    }
+}
+
+impl NetworkOptions {
+    fn lower(self) -> Network {
+        Network {
+            addresses: list(&self.ip),
+            mask: self.mask,
+            network: self.net,
+            broadcast: self.bcast,
+            gateways: list(&self.gw),
+            name_servers: list(&self.dns),
+            mac: self.mac,
+            bridge: self.bridge,
+            libvirt_network: self.network,
+        }
+    }
+}
+
+impl Ec2Options {
+    fn lower(self) -> Ec2 {
+        Ec2 {
+            wanted: self.ec2,
+            name: self.ec2_name,
+            certificate: self.ec2_cert,
+            key: self.ec2_key,
+            user: self.ec2_user,
+            bucket: self.ec2_bucket,
+            access_key: self.ec2_access_key,
+            secret_key: self.ec2_secret_key.map(|Secret(text)| text),
+            kernel: self.ec2_kernel,
+            ramdisk: self.ec2_ramdisk,
+            version: self.ec2_version,
+            landscape: self.ec2_landscape,
+            bundle: self.ec2_bundle,
+            upload: self.ec2_upload,
+            register: self.ec2_register,
+        }
     }
 }
 

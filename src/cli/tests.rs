@@ -90,7 +90,10 @@ fn an_option_and_the_setting_of_its_name_mean_the_same() {
     let file = file.path().to_string_lossy().into_owned();
     for setting in settings::SETTINGS {
         let (value, option) = match setting.name {
-            "lock-user" | "overwrite" | "no-cache" => ("yes", format!("--{}", setting.name)),
+            "lock-user" | "overwrite" | "no-cache" | "install-recommends" | "only-chroot" | "in-place"
+            | "ec2" | "ec2-landscape" | "ec2-bundle" | "ec2-upload" | "ec2-register" => {
+                ("yes", format!("--{}", setting.name))
+            }
             "bootstrap" => ("auto", "--bootstrap auto".to_owned()),
             "pass-file" | "rootpass-file" => (file.as_str(), format!("--{} {file}", setting.name)),
             name => ("12", format!("--{name} 12")),

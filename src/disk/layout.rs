@@ -54,6 +54,8 @@ const TYPE_LINUX: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
 pub struct LayoutRequest {
     /// Debian's name of the guest's architecture.
     pub architecture: String,
+    /// File name of the image.
+    pub image: String,
     /// Size of the whole disk, rounded down to 1 MiB; none: what the partitions need.
     pub disk: Option<Size>,
     /// Size of root, rounded up to 1 MiB; none: what the disk has left, or [`DEFAULT_ROOT`].
@@ -102,7 +104,7 @@ pub fn plan(request: &LayoutRequest) -> Result<Disk> {
         mount: Some("/".into()),
     };
     let partitions = place(front.into_iter().chain([root]));
-    Ok(Disk { size: Size(size), guid: id(request.seed, "disk"), partitions })
+    Ok(Disk { image: request.image.clone(), size: Size(size), guid: id(request.seed, "disk"), partitions })
 }
 
 /// The partitions before root, in their order, not placed yet.
@@ -231,6 +233,7 @@ pub(super) mod tests {
     ) -> LayoutRequest {
         LayoutRequest {
             architecture: "amd64".into(),
+            image: "vm-disk0.qcow2".into(),
             disk,
             root,
             swap,

@@ -1,4 +1,4 @@
-//! The disk: a tree of files becomes a raw disk that boots from a BIOS and from UEFI.
+//! The disks: a tree of files becomes raw disks that boot from a BIOS and from UEFI.
 //!
 //! No loop device, no mount, no rights beyond the files' own. [`layout`] plans, without touching anything;
 //! [`write`] does what was planned:
@@ -44,22 +44,26 @@ pub struct Inputs<'a> {
     pub runner: &'a Runner,
 }
 
-/// Writes the planned disk to the new file `raw`; adds the boot loader's files to the tree.
+/// Writes the planned disks to new files, one for each; adds the boot loader's files to the tree.
 ///
 /// # Errors
 ///
 /// A host error without mke2fs; a build error where the tree lacks a kernel or a boot loader, where it does
 /// not fit, or where a file cannot be written.
-pub fn write(inputs: &Inputs<'_>, raw: &Path) -> Result<()> {
+pub fn write(inputs: &Inputs<'_>, raws: &[PathBuf]) -> Result<()> {
     let Inputs { plan, tree, .. } = inputs;
     let boot = bootloader::prepare(plan, tree, inputs.in_tree)?;
-    let mut file = create(raw, plan.disk.size.bytes())?;
-    gpt::write(&mut file, &plan.disk)?;
-    for partition in &plan.disk.partitions {
-        fill(inputs, raw, &file, &boot, partition)?;
-    }
-    if let Some(images) = &boot.bios {
-        bootloader::bios::embed(&file, images, &plan.disk)?;
+    for (disk, raw) in plan.disks.iter().zip(raws) {
+        let mut file = create(raw, disk.size.bytes())?;
+        gpt::write(&mut file, disk)?;
+        for partition in &disk.partitions {
+            fill(inputs, raw, &file, &boot, partition)?;
+        }
+        // The one that a BIOS starts.
+        let is_started = disk.partitions.iter().any(|partition| partition.content == Content::BiosBoot);
+        if let (Some(images), true) = (&boot.bios, is_started) {
+            bootloader::bios::embed(&file, images, disk)?;
+        }
     }
     Ok(())
 }
@@ -106,7 +110,7 @@ fn tree_of(inputs: &Inputs<'_>, partition: &Partition) -> Result<(PathBuf, Optio
     let ext4 = |other: &&Partition| matches!(other.content, Content::Ext4 { .. });
     match partition.mount.as_deref() {
         Some("/") => {
-            if plan.disk.partitions.iter().filter(own).any(|other| ext4(&other)) && hide_mounts.is_none() {
+            if plan.partitions().filter(own).any(|other| ext4(&other)) && hide_mounts.is_none() {
                 return Err(Error::build("nothing hides the other file systems from the root file system"));
             }
             Ok((tree.to_path_buf(), hide_mounts.clone()))

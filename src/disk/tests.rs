@@ -40,6 +40,7 @@ fn runner() -> Runner {
 fn plan(opt: Option<Size>) -> Plan {
     let disk = layout::plan(&layout::LayoutRequest {
         architecture: "amd64".into(),
+        image: "vm-disk0.raw".into(),
         disk: None,
         root: Some(Size::mib(256)),
         swap: Some(Size::mib(1)),
@@ -71,12 +72,12 @@ fn plan(opt: Option<Size>) -> Plan {
                 "default_password": false, "keys": [],
             },
         },
-        "disk": disk.unwrap(),
+        "disks": [disk.unwrap()],
         "host": {
             "privilege": { "mode": "root" }, "bootstrap": { "name": "", "version": "" }, "scratch": "",
             "cache": null, "overlay": false,
         },
-        "output": { "directory": "", "overwrite": false, "image": "" },
+        "output": { "directory": "", "overwrite": false },
     });
     serde_json::from_value(plan).unwrap()
 }
@@ -149,7 +150,7 @@ fn written_from(
         |program: &str| -> Command { runner.command("sh").args(["-c", script, program]).directory(tree) };
     let raw = directory.path().join("raw");
     let inputs = Inputs { plan, tree, in_tree: &in_tree, hide_mounts, runner: &runner };
-    Some(write(&inputs, &raw).map(|()| directory))
+    Some(write(&inputs, std::slice::from_ref(&raw)).map(|()| directory))
 }
 
 /// The same from a tree of its own.
@@ -176,7 +177,7 @@ fn a_tree_becomes_a_disk_that_every_judge_accepts() {
     let Some(directory) = written(&plan) else { return };
     let directory = directory.unwrap();
     let raw = directory.path().join("raw");
-    let root = partition(&raw, plan.disk.mounted_at("/").unwrap());
+    let root = partition(&raw, plan.mounted_at("/").unwrap().1);
     check_with("e2fsck", &["-fn"], root.path());
     let system = opened(root.path());
     let menu = system.read_to_string("/boot/grub/grub.cfg").unwrap();
@@ -184,7 +185,7 @@ fn a_tree_becomes_a_disk_that_every_judge_accepts() {
     assert_eq!(system.read("/boot/grub/i386-pc/normal.mod").unwrap(), b"module");
     assert_eq!(system.read("/opt/own").unwrap(), b"file");
 
-    check_with("fsck.vfat", &["-n"], partition(&raw, plan.disk.mounted_at("/boot/efi").unwrap()).path());
+    check_with("fsck.vfat", &["-n"], partition(&raw, plan.mounted_at("/boot/efi").unwrap().1).path());
     let mut sector = [0; 512];
     File::open(&raw).unwrap().read_exact_at(&mut sector, MIB).unwrap();
     assert_eq!(sector[..500], [0xc0; 500]);
@@ -228,7 +229,7 @@ fn what_opt_holds_is_in_its_file_system_and_not_in_the_root() {
     let (plan, tree) = (plan(Some(Size::mib(16))), tree());
     let Some(directory) = written_from(tree.path(), &plan, Some(hides_opt(tree.path()))) else { return };
     let raw = directory.as_ref().unwrap().path().join("raw");
-    let [opt, root] = ["/opt", "/"].map(|mount| partition(&raw, plan.disk.mounted_at(mount).unwrap()));
+    let [opt, root] = ["/opt", "/"].map(|mount| partition(&raw, plan.mounted_at(mount).unwrap().1));
     check_with("e2fsck", &["-fn"], opt.path());
     check_with("e2fsck", &["-fn"], root.path());
     assert_eq!(opened(opt.path()).read("/own").unwrap(), b"file");

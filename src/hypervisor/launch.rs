@@ -39,7 +39,7 @@ pub(super) fn run_script(plan: &Plan, engine: Engine) -> LaunchFile {
         hostname: &plan.guest.hostname,
         release: format!("{} {}, {}", plan.suite.distro, plan.suite.codename, plan.architecture),
         architecture: &plan.architecture,
-        image: &plan.output.image,
+        image: plan.disks.first().map_or("", |disk| &disk.image),
         format: &plan.target.format,
         memory: plan.target.memory,
         cpus: plan.target.cpus,

@@ -70,20 +70,22 @@ impl FileEntry {
     }
 }
 
-/// Writes manifest.json, packages.txt and SHA256SUMS into `directory`: over the image, which is what its
-/// writer says, and over the files in `names`.
+/// Writes manifest.json, packages.txt and SHA256SUMS into `directory`: over the images of the plan's disks,
+/// which are what their writer says, and over the files in `names`.
 pub fn write(
     directory: &Path,
     plan: &Plan,
     packages: &[Package],
-    image: &Written,
+    images: &[Written],
     names: &[String],
     timings: &[Timing],
 ) -> Result<()> {
     let list: String =
         packages.iter().map(|package| format!("{} {}\n", package.name, package.version)).collect();
     save(directory, "packages.txt", list.as_bytes())?;
-    let mut files = vec![FileEntry::new(&plan.output.image, image.size, &image.sha256)];
+    let written = plan.disks.iter().zip(images);
+    let mut files: Vec<FileEntry> =
+        written.map(|(disk, image)| FileEntry::new(&disk.image, image.size, &image.sha256)).collect();
     for name in names.iter().map(String::as_str).chain(["packages.txt"]) {
         files.push(entry(directory, name)?);
     }

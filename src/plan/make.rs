@@ -175,7 +175,8 @@ fn assemble(
         cpus: appliance.cpus.unwrap_or(request.hypervisor.default_cpus()),
     };
     let id = identity(appliance, &request, &index, &layers, &target, epoch)?;
-    let disk = request::disk(appliance.sizes, request.suite, &request.architecture, id)?;
+    let image = format!("{}-disk0.{}", request.guest.hostname, target.format);
+    let disk = request::disk(appliance.sizes, request.suite, &request.architecture, image, id)?;
     let secrets = secrets(appliance, &request, host.access.clone(), id)?;
     let packages = Packages {
         base: request.base,
@@ -193,11 +194,7 @@ fn assemble(
         format: 1,
         id,
         epoch,
-        output: Output {
-            image: format!("{}-disk0.{}", request.guest.hostname, target.format),
-            directory: host.destination,
-            overwrite: appliance.places.overwrite,
-        },
+        output: Output { directory: host.destination, overwrite: appliance.places.overwrite },
         archive: Archive {
             sources: index.sources,
             components: request.components,
@@ -214,7 +211,7 @@ fn assemble(
         target,
         packages,
         guest: request.guest,
-        disk,
+        disks: vec![disk],
         host: HostUse {
             privilege: host.privilege,
             bootstrap: host.bootstrap,
@@ -333,7 +330,7 @@ fn secrets(appliance: &Appliance, request: &Request<'_>, access: Access, id: Uui
 
 /// Refuses a root file system that cannot hold what will be installed.
 fn packages_fit(plan: &Plan) -> Result<()> {
-    let Some(root) = plan.disk.mounted_at("/") else { return Ok(()) };
+    let Some((_, root)) = plan.mounted_at("/") else { return Ok(()) };
     let installed = plan.packages.installed_size().bytes();
     // File systems keep back some 6 % for inode tables, journal and root's reserve.
     let needed = (installed + ROOM_BESIDE_PACKAGES) * 100 / 94;

@@ -2,6 +2,7 @@
 
 mod archive;
 mod checks;
+mod coming;
 mod elsewhere;
 mod here;
 mod make;

@@ -33,12 +33,24 @@ pub struct Plan {
     pub packages: Packages,
     /// The machine's own settings.
     pub guest: Guest,
-    /// The disk.
-    pub disk: Disk,
+    /// The disks, in the order in which the machine sees them. The first one is started.
+    pub disks: Vec<Disk>,
     /// What of this host is used.
     pub host: HostUse,
     /// Where results go.
     pub output: Output,
+}
+
+impl Plan {
+    /// The partition that the guest mounts at `path`, and its disk.
+    pub fn mounted_at(&self, path: &str) -> Option<(&Disk, &Partition)> {
+        self.disks.iter().find_map(|disk| disk.mounted_at(path).map(|partition| (disk, partition)))
+    }
+
+    /// The partitions of all disks.
+    pub fn partitions(&self) -> impl Iterator<Item = &Partition> {
+        self.disks.iter().flat_map(|disk| &disk.partitions)
+    }
 }
 
 /// The hypervisor and what it gives to the guest.
@@ -229,6 +241,8 @@ pub struct Script {
 /// A disk and everything on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Disk {
+    /// File name of its image in the output directory.
+    pub image: String,
     /// Size of the whole disk; a multiple of 1 MiB.
     pub size: Size,
     /// Disk GUID.
@@ -354,8 +368,6 @@ pub struct Output {
     pub directory: PathBuf,
     /// Whether an existing destination is replaced.
     pub overwrite: bool,
-    /// File name of the disk image in it.
-    pub image: String,
 }
 
 /// What must not stand in a plan. Goes to the worker beside it and is never written to a file.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::archive::hex;
-use super::{Guest, Script, User, checks, resolve};
+use super::{Guest, Script, User, checks, coming, resolve};
 use crate::appliance::{Appliance, Sizes};
 use crate::disk::layout::{self, LayoutRequest};
 use crate::error::{Error, Result};
@@ -63,7 +63,7 @@ impl<'a> Request<'a> {
             Err(error) => check(Err(error)),
             Ok(()) => {
                 check(suite.kernel_packages(&flavour, &architecture).map(drop));
-                check(disk(appliance.sizes, suite, &architecture, Uuid::nil()).map(drop));
+                check(disk(appliance.sizes, suite, &architecture, String::new(), Uuid::nil()).map(drop));
             }
         }
         if let Some(memory) = appliance.memory {
@@ -104,6 +104,7 @@ impl<'a> Request<'a> {
             Some(text) => checks::epoch(&text.to_string_lossy()).map_err(|error| check(Err(error))).ok(),
             None => None,
         };
+        coming::check(appliance).into_iter().for_each(&mut check);
         let (guest, scripts) = guest(appliance, suite, hypervisor, &mut problems);
         Error::all(problems)?;
 
@@ -211,10 +212,17 @@ fn variant_pattern(variant: Option<&str>) -> Result<&'static str> {
     }
 }
 
-/// Where everything lies on the disk; `seed` decides the identifiers alone.
-pub(super) fn disk(sizes: Sizes, suite: &Suite, architecture: &str, seed: Uuid) -> Result<Disk> {
+/// Where everything lies on the disk, whose file is `image`; `seed` decides the identifiers alone.
+pub(super) fn disk(
+    sizes: Sizes,
+    suite: &Suite,
+    architecture: &str,
+    image: String,
+    seed: Uuid,
+) -> Result<Disk> {
     layout::plan(&LayoutRequest {
         architecture: architecture.to_owned(),
+        image,
         disk: sizes.disk,
         root: sizes.root,
         swap: sizes.swap,

@@ -2,22 +2,22 @@
 
 use crate::error::Result;
 use crate::host::tree::Root;
-use crate::plan::{Content, Disk, Plan};
+use crate::plan::{Content, Plan};
 
 /// Writes /etc/fstab and makes the mount points.
 pub(super) fn configure(plan: &Plan, root: &Root) -> Result<()> {
-    for partition in &plan.disk.partitions {
+    for partition in plan.partitions() {
         if let Some(mount) = &partition.mount {
             root.create_directories(mount)?;
         }
     }
-    root.write("/etc/fstab", 0o644, fstab(&plan.disk))
+    root.write("/etc/fstab", 0o644, fstab(plan))
 }
 
 /// fstab(5).
-fn fstab(disk: &Disk) -> String {
+fn fstab(plan: &Plan) -> String {
     let mut lines = vec!["# <file system> <mount point> <type> <options> <dump> <pass>".to_owned()];
-    for partition in &disk.partitions {
+    for partition in plan.partitions() {
         let mount = partition.mount.as_deref();
         match (&partition.content, mount) {
             (Content::Ext4 { uuid, .. }, Some("/")) => {

@@ -21,7 +21,7 @@ pub fn render(plan: &Plan, every_package: bool, style: Style) -> String {
     archive(&mut page, &plan.archive);
     packages(&mut page, &plan.packages);
     guest(&mut page, &plan.guest);
-    disk(&mut page, &plan.disk);
+    plan.disks.iter().for_each(|disk| self::disk(&mut page, disk));
     host(&mut page, &plan.host);
     output(&mut page, plan);
     if every_package {
@@ -191,7 +191,9 @@ fn output(page: &mut Page, plan: &Plan) {
     page.heading("Output");
     let replaced = if output.overwrite { ", replaced if it exists" } else { "" };
     page.line("Directory", &format!("{}{replaced}", output.directory.display()));
-    page.line("Image", &output.image);
+    for (number, disk) in plan.disks.iter().enumerate() {
+        page.line(if number == 0 { "Image" } else { "" }, &disk.image);
+    }
 }
 
 fn every(page: &mut Page, packages: &Packages) {
@@ -316,7 +318,8 @@ mod tests {
                 firstlogin: None,
                 kernel_options: "console=tty0 console=ttyS0,115200".into(),
             },
-            disk: Disk {
+            disks: vec![Disk {
+                image: "web-disk0.qcow2".into(),
                 size: Size::mib(5228),
                 guid: Uuid::nil(),
                 partitions: vec![
@@ -331,7 +334,7 @@ mod tests {
                     partition(2, 111, 1024, Content::Swap { uuid: Uuid::nil(), label: "swap".into() }, None),
                     partition(1, 1135, 4092, ext4, Some("/")),
                 ],
-            },
+            }],
             host: HostUse {
                 privilege: Privilege::UserNamespace { subuid: 100_000, subgid: 100_000, count: 65_536 },
                 bootstrap: BootstrapTool { name: "mmdebstrap".into(), version: "1.3.5".into() },
@@ -339,11 +342,7 @@ mod tests {
                 cache: Some("/home/bob/.cache/rvmb".into()),
                 overlay: true,
             },
-            output: Output {
-                directory: "/home/bob/debian-kvm".into(),
-                overwrite: true,
-                image: "web-disk0.qcow2".into(),
-            },
+            output: Output { directory: "/home/bob/debian-kvm".into(), overwrite: true },
         }
     }
 

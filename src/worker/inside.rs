@@ -45,8 +45,8 @@ fn work(task: Task, pipe: &Arc<Pipe>) -> Result<Answer> {
         Task::Build { plan, secrets, scratch, layers, output } => {
             let workshop =
                 build::Workshop { plan: &plan, secrets: &secrets, scratch, layers, output, runner };
-            let (packages, image) = build::assemble(&workshop)?;
-            Ok(Answer::Built { packages, image })
+            let (packages, images) = build::assemble(&workshop)?;
+            Ok(Answer::Built { packages, images })
         }
         Task::Measure { paths } => {
             let sizes: Result<Vec<u64>> = paths.iter().map(|path| clean::size(path)).collect();

@@ -109,8 +109,8 @@ pub enum Answer {
     Built {
         /// Packages as installed.
         packages: Vec<Package>,
-        /// The image, as it was written.
-        image: Written,
+        /// The images of the plan's disks, as they were written.
+        images: Vec<Written>,
     },
     /// How much the trees take.
     Measured {

@@ -50,7 +50,7 @@ pub struct BootFiles {
 pub fn prepare(plan: &Plan, tree: &Path, in_tree: InTree<'_>) -> Result<BootFiles> {
     let architecture = Architecture::find(&plan.architecture)?;
     let guest = Root::open(tree)?;
-    let Some(Content::Ext4 { uuid: root, .. }) = plan.disk.mounted_at("/").map(|root| &root.content) else {
+    let Some(Content::Ext4 { uuid: root, .. }) = plan.mounted_at("/").map(|(_, root)| &root.content) else {
         return Err(Error::build("the plan has no root file system"));
     };
     guest.create_directories(DIRECTORY)?;
