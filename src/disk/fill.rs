@@ -1,10 +1,10 @@
 //! Fills partitions and logical volumes with what belongs in them.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::{Inputs, bootloader, ext4, fat, lvm, swap};
+use super::source::Source;
+use super::{Inputs, bootloader, ext4, fat, lvm, swap, xfs};
 use crate::error::{Error, Result};
 use crate::host::run::BeforeExec;
 use crate::plan::{Content, Disk, LogicalVolume, Partition, Plan, Volume};
@@ -45,6 +45,7 @@ pub(super) fn volume(
 ) -> Result<()> {
     let epoch = inputs.plan.epoch;
     let (offset, size) = (volume.start, volume.size.bytes());
+    let part = || Part::of(inputs, volume);
     match volume.content {
         // GRUB's content goes to the finished disk together with the boot sector, and tables and groups are
         // written before.
@@ -56,35 +57,49 @@ pub(super) fn volume(
         }
         Content::Fat { volume_id, label } => {
             let volume = fat::Volume { id: *volume_id, label, epoch };
-            fat::write(file, offset, size, volume, &BTreeMap::new())
+            fat::write_tree(file, offset, size, volume, &part()?.source())
         }
         Content::Ext4 { uuid, label, features } | Content::Ext3 { uuid, label, features } => {
             let system = ext4::FileSystem { offset, size, uuid: *uuid, label, features, epoch };
-            let (tree, hook) = tree_of(inputs, volume)?;
-            ext4::write(raw, &system, &tree, hook, inputs.runner)
+            let Part { tree, hide, .. } = part()?;
+            ext4::write(raw, &system, &tree, hide, inputs.runner)
         }
-        Content::Xfs { label, .. } | Content::Btrfs { label, .. } => {
-            Err(Error::build(format!("making the file system {label}")))
+        Content::Xfs { uuid, label } => {
+            let system = xfs::FileSystem { offset, size, uuid: *uuid, label, epoch };
+            xfs::write(raw, &system, &part()?.source(), inputs.runner)
         }
+        Content::Btrfs { label, .. } => Err(Error::build(format!("making the file system {label}"))),
     }
 }
 
-/// The part of the tree that a volume holds, and what hides the parts in it that others hold.
-fn tree_of(inputs: &Inputs<'_>, volume: &Volume<'_>) -> Result<(PathBuf, Option<BeforeExec>)> {
-    let Inputs { plan, tree, hide, .. } = inputs;
-    let Some(mount) = volume.mount else {
-        return Err(Error::build(format!("nothing is known to go into {}", volume.name)));
-    };
-    let path = tree.join(mount.trim_start_matches('/'));
-    // A link could lead out of the tree.
-    let is_directory = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
-    if !is_directory {
-        return Err(Error::build(format!("{mount} in the tree is no directory")));
+/// The part of the tree that a volume holds, without the parts in it that others hold.
+struct Part {
+    tree: PathBuf,
+    hidden: Vec<PathBuf>,
+    hide: Option<BeforeExec>,
+}
+
+impl Part {
+    fn of(inputs: &Inputs<'_>, volume: &Volume<'_>) -> Result<Part> {
+        let Some(mount) = volume.mount else {
+            return Err(Error::build(format!("nothing is known to go into {}", volume.name)));
+        };
+        let inside = |path: &str| inputs.tree.join(path.trim_start_matches('/'));
+        let tree = inside(mount);
+        // A link could lead out of the tree.
+        if !tree.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            return Err(Error::build(format!("{mount} in the tree is no directory")));
+        }
+        let others: Vec<&str> = mounted_in(inputs.plan, mount).filter(|path| inside(path).is_dir()).collect();
+        let below = |path: &&str| inside(path).strip_prefix(&tree).map(Path::to_owned).ok();
+        let hidden = others.iter().filter_map(below).collect();
+        let hide = if others.is_empty() { None } else { Some((inputs.hide)(&others)?) };
+        Ok(Part { tree, hidden, hide })
     }
-    let others: Vec<&str> =
-        mounted_in(plan, mount).filter(|path| tree.join(path.trim_start_matches('/')).is_dir()).collect();
-    let hook = if others.is_empty() { None } else { Some(hide(&others)?) };
-    Ok((path, hook))
+
+    fn source(&self) -> Source<'_> {
+        Source { tree: &self.tree, hidden: &self.hidden, hide: self.hide.clone() }
+    }
 }
 
 /// The mount points right in the volume that is mounted at `mount`: what lies below them is not in it anyway.

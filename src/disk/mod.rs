@@ -19,15 +19,19 @@ pub mod gpt;
 pub mod layout;
 pub mod lvm;
 pub mod mbr;
+mod scratch;
+mod source;
 mod sparse;
 pub mod swap;
 mod table;
+pub mod xfs;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub use architecture::Architecture;
 pub use bootloader::InTree;
+pub use source::Source;
 
 use crate::error::{Context, Kind, Result};
 use crate::host::run::{BeforeExec, Runner};

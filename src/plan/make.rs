@@ -284,6 +284,7 @@ fn layers(
         ("releases", releases.join("\n")),
         ("components", request.components.join(" ")),
         ("packages", request.base.join(" ")),
+        ("checked-early", request.storage.checked_early()),
         ("debconf", debconf.join("\n")),
         ("merged-usr", format!("{:?}", suite.bootstrap.merged_usr)),
         ("epoch", epoch.to_string()),

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::part_file::{self, PartFile};
 use super::{Disk, Table};
 use crate::appliance::{Appliance, Sizes};
-use crate::disk::layout::{self, DiskWish, LayoutRequest, Wish};
+use crate::disk::layout::{self, DiskWish, FileSystem, LayoutRequest, Wish};
 use crate::error::{Error, Result};
 use crate::near;
 use crate::suite::{Suite, ext3_features, ext4_features};
@@ -75,6 +75,25 @@ impl Storage {
             ext3_features: owned(ext3_features()),
             seed,
         })
+    }
+
+    /// The programs of this host that make what is on the disks, beside mke2fs.
+    pub(super) fn programs(&self) -> Vec<&'static str> {
+        let all = self.disks.iter().flat_map(|disk| &disk.wishes);
+        let mut programs: Vec<&str> =
+            all.filter_map(Wish::file_system).filter_map(FileSystem::program).collect();
+        programs.sort_unstable();
+        programs.dedup();
+        programs
+    }
+
+    /// The kinds of file systems that the initial RAM file system checks: those of / and /usr.
+    pub(super) fn checked_early(&self) -> String {
+        let all = || self.disks.iter().flat_map(|disk| &disk.wishes);
+        let early =
+            ["/", "/usr"].into_iter().filter_map(|path| all().find(|wish| wish.mount() == Some(path)));
+        let kinds: Vec<&str> = early.filter_map(Wish::file_system).map(FileSystem::name).collect();
+        kinds.join(" ")
     }
 
     /// The packages that the guest, and its initial RAM file system, need for what is on the disks.

@@ -148,6 +148,15 @@ impl FileSystem {
         self != FileSystem::Vfat
     }
 
+    /// The program of this host that makes it, beside mke2fs, which every build needs.
+    pub fn program(self) -> Option<&'static str> {
+        match self {
+            FileSystem::Ext4 | FileSystem::Ext3 | FileSystem::Vfat => None,
+            FileSystem::Xfs => Some("mkfs.xfs"),
+            FileSystem::Btrfs => Some("mkfs.btrfs"),
+        }
+    }
+
     /// The package that the guest needs for it, beside e2fsprogs, which every guest has.
     pub fn package(self) -> Option<&'static str> {
         match self {

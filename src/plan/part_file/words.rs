@@ -168,7 +168,11 @@ impl<'a> Keys<'a> {
             }
             (_, Some(value)) if !value.text.is_empty() => Some(value),
             _ => {
-                return Err((column, format!("{key} has no value"), format!("Write `{key}=` and the value.")));
+                return Err((
+                    column,
+                    format!("{key} has no value"),
+                    format!("Write `{key}=` and the value."),
+                ));
             }
         };
         Ok(())
