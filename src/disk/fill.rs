@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::source::Source;
-use super::{Inputs, bootloader, ext4, fat, lvm, swap, xfs};
+use super::{Inputs, bootloader, btrfs, ext4, fat, lvm, swap, xfs};
 use crate::error::{Error, Result};
 use crate::host::run::BeforeExec;
 use crate::plan::{Content, Disk, LogicalVolume, Partition, Plan, Volume};
@@ -68,7 +68,10 @@ pub(super) fn volume(
             let system = xfs::FileSystem { offset, size, uuid: *uuid, label, epoch };
             xfs::write(raw, &system, &part()?.source(), inputs.runner)
         }
-        Content::Btrfs { label, .. } => Err(Error::build(format!("making the file system {label}"))),
+        Content::Btrfs { uuid, label } => {
+            let system = btrfs::FileSystem { offset, size, uuid: *uuid, label, epoch };
+            btrfs::write(raw, &system, &part()?.source(), inputs.runner)
+        }
     }
 }
 

@@ -95,6 +95,13 @@ mod tests {
     }
 
     #[test]
+    fn what_grows_is_mounted_before() {
+        for key in ["RequiresMountsFor=@MOUNTS@\n", "ExecStart=/usr/lib/rvmb/grow @MOUNTS@\n"] {
+            assert!(GROW_UNIT.contains(key), "{key}");
+        }
+    }
+
+    #[test]
     fn the_scripts_are_shell() {
         for script in [GROW, HOST_SECRETS, FIRSTBOOT] {
             assert!(script.starts_with("#!/bin/sh\n"));

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{MIB, Size};
+use crate::disk::{btrfs, fat, xfs};
+use crate::units::Size;
 
 /// A disk and what is wanted on it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -120,26 +121,25 @@ impl FileSystem {
         FileSystem::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// How many bytes a label may have: `EXT2_LABEL_LEN`, `XFSLABEL_MAX`, `BTRFS_LABEL_SIZE` less the end
-    /// mark, and the field of a FAT directory entry.
+    /// How many bytes a label may have: the field of an ext superblock has 16, and the one of a FAT directory
+    /// entry 11.
     pub fn longest_label(self) -> usize {
         match self {
             FileSystem::Ext4 | FileSystem::Ext3 => 16,
-            FileSystem::Xfs => 12,
-            FileSystem::Btrfs => 255,
+            FileSystem::Xfs => xfs::LONGEST_LABEL,
+            FileSystem::Btrfs => btrfs::LONGEST_LABEL,
             FileSystem::Vfat => 11,
         }
     }
 
     /// The smallest one that its own tools make and that has room for a file: mke2fs gives no journal to less
-    /// than 2048 blocks, mkfs.xfs makes none below 300 MiB, mkfs.btrfs wants some 110 MiB with metadata kept
-    /// twice, and FAT32 has at least 65 525 clusters.
+    /// than 2048 blocks.
     pub fn minimum(self) -> Size {
         match self {
             FileSystem::Ext4 | FileSystem::Ext3 => Size::mib(16),
-            FileSystem::Xfs => Size::mib(300),
-            FileSystem::Btrfs => Size::mib(128),
-            FileSystem::Vfat => Size(70 * MIB),
+            FileSystem::Xfs => xfs::MINIMUM,
+            FileSystem::Btrfs => btrfs::MINIMUM,
+            FileSystem::Vfat => Size(fat::MINIMUM),
         }
     }
 
