@@ -192,15 +192,15 @@ pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Vec<Written>)> {
 
 fn write_disks(site: &Site<'_>, tree: &Path, raws: &[PathBuf]) -> Result<()> {
     let inside = site.view(tree).chroot().hook()?;
-    let own_mounts = site.plan.partitions().filter_map(|partition| partition.mount.as_deref());
-    let hidden = own_mounts.filter(|mount| *mount != "/");
-    let view = hidden
-        .fold(View::new(tree), |view, mount| view.temporary(mount.trim_start_matches('/'), c"mode=0755"));
+    let hide = |paths: &[&str]| {
+        let cover = |view: View, path: &&str| view.temporary(path.trim_start_matches('/'), c"mode=0755");
+        paths.iter().fold(View::new(tree), cover).hook()
+    };
     let inputs = disk::Inputs {
         plan: site.plan,
         tree,
         in_tree: &|program| site.runner.command(program).before_exec(Arc::clone(&inside)).of_tree(tree),
-        hide_mounts: Some(view.hook()?),
+        hide: &hide,
         runner: &site.runner,
     };
     disk::write(&inputs, raws)

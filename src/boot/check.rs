@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::console;
 use super::firmware::Firmware;
+use super::promises::Storage;
 use super::report::Outcome;
 use crate::host::run::quote;
 use crate::host::template::fill;
@@ -19,13 +20,14 @@ const LONGEST_LINE: usize = 8192;
 const MOST_LINES: usize = 1000;
 
 /// Every check that the script makes, in its order; `login` is made from the host.
-pub(super) const NAMES: [&str; 10] = [
+pub(super) const NAMES: [&str; 11] = [
     "multi-user",
     "user",
     "login",
     "units",
     "packages",
     "network",
+    "mounts",
     "root-size",
     "first-boot",
     "kernel",
@@ -48,6 +50,8 @@ pub(super) struct Questions {
     pub(super) built_by_rvmb: bool,
     /// Whether a script has to run at the first boot.
     pub(super) first_boot: bool,
+    /// What has to be mounted and to have grown; none if nobody knows.
+    pub(super) storage: Option<Storage>,
     /// What has to have started the guest.
     pub(super) firmware: Firmware,
     /// Seconds until the script no longer waits for the system to have started.
@@ -58,6 +62,14 @@ impl Questions {
     /// The script that asks them.
     pub(super) fn script(&self) -> String {
         let names: Vec<&str> = self.packages.iter().flatten().map(|word| package_name(word)).collect();
+        let storage = self.storage.clone().unwrap_or_default();
+        let mounts: Vec<String> =
+            storage.mounts.iter().map(|(mount, kind)| format!("{mount}:{kind}")).collect();
+        let growing = match &self.storage {
+            // Nothing is known of older manifests, and of images of others.
+            Some(storage) if !storage.mounts.is_empty() => storage.growing.join(" "),
+            _ => "/".to_owned(),
+        };
         let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
         let values = [
             ("@USER@", quote(self.user.as_deref().unwrap_or_default())),
@@ -68,6 +80,9 @@ impl Questions {
             ("@PACKAGES_KNOWN@", yes_or_no(self.packages.is_some())),
             ("@BUILT_BY_RVMB@", yes_or_no(self.built_by_rvmb)),
             ("@FIRST_BOOT@", yes_or_no(self.first_boot)),
+            ("@MOUNTS@", quote(&mounts.join(" "))),
+            ("@SWAPS@", storage.swaps.to_string()),
+            ("@GROWING@", quote(&growing)),
             ("@FIRMWARE@", self.firmware.to_string()),
             ("@PATIENCE@", self.patience.to_string()),
         ];
@@ -167,6 +182,7 @@ mod tests {
 
     fn questions() -> Questions {
         Questions {
+            storage: None,
             user: Some("bob".to_owned()),
             default_password: false,
             locked: Some(false),

@@ -1,10 +1,9 @@
-//! Which image is meant, in which format it is, and what its manifest promises of the guest.
+//! Which images are meant, in which formats they are, and what their manifest promises of the guest.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
+use super::promises::{self, Promises};
 use super::vmdk;
 use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::MANIFEST;
@@ -14,87 +13,40 @@ const LARGEST_MANIFEST: u64 = 16 << 20;
 /// Bytes of an image that tell its format, and whether it is whole.
 const HEADER: u64 = vmdk::LOOKED_AT as u64;
 
-/// An image and what is known of it.
+/// A machine's images and what is known of it.
 #[derive(Debug, PartialEq)]
 pub(super) struct Subject {
-    /// The disk image.
-    pub(super) image: PathBuf,
-    /// Its format.
-    pub(super) format: Format,
-    /// What its manifest says; none for an image without one.
+    /// The disk images; the first one is started.
+    pub(super) images: Vec<Image>,
+    /// What their manifest says; none for an image without one.
     pub(super) promises: Option<Promises>,
 }
 
-/// What a manifest promises of the guest. That there is one says that rvmb built the image.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Promises {
-    /// The first user.
-    pub(super) user: Option<User>,
-    /// Packages that were asked for, in apt's words.
-    pub(super) packages: Vec<String>,
-    /// Whether a script runs at the first boot.
-    pub(super) first_boot: bool,
+/// A disk image.
+#[derive(Debug, PartialEq)]
+pub(super) struct Image {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Its format.
+    pub(super) format: Format,
 }
 
-/// The first user.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub(super) struct User {
-    /// Log-in name.
-    pub(super) name: String,
-    /// Whether the password is locked.
-    #[serde(default)]
-    pub(super) locked: bool,
-    /// Whether the password is the user's own name.
-    #[serde(default)]
-    pub(super) default_password: bool,
-}
-
-/// The part of a manifest that is used here; whatever else it has is passed over.
-#[derive(Deserialize)]
-struct Manifest {
-    plan: Plan,
-}
-
-#[derive(Deserialize)]
-struct Plan {
-    disks: Vec<Disk>,
-    guest: Option<Guest>,
-    packages: Option<Packages>,
-}
-
-#[derive(Deserialize)]
-struct Disk {
-    image: String,
-}
-
-#[derive(Deserialize)]
-struct Guest {
-    user: Option<User>,
-    firstboot: Option<serde::de::IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct Packages {
-    #[serde(default)]
-    added: Vec<String>,
-}
-
-/// Finds the image in `path`: an output directory of rvmb, or an image itself.
+/// Finds the images in `path`: an output directory of rvmb, or an image itself.
 pub(super) fn find(path: &Path) -> Result<Subject> {
     let looking = || format!("looking for the image {}", path.display());
     let metadata = std::fs::metadata(path).context(Kind::Usage, looking)?;
     // qemu-img takes `nbd:x` for an address and `json:{}` for options, and nothing that begins with `/`.
     let path = &std::path::absolute(path).context(Kind::Usage, looking)?;
-    let (image, promises) = if metadata.is_dir() {
+    let (paths, promises) = if metadata.is_dir() {
         let manifest = path.join(MANIFEST);
-        let (name, promises) = parse_manifest(&read_manifest(&manifest)?)
+        let (names, promises) = promises::parse(&read_manifest(&manifest)?)
             .map_err(|error| error.within(format!("reading {}", manifest.display())))?;
-        (path.join(name), Some(promises))
+        (names.into_iter().map(|name| path.join(name)).collect(), Some(promises))
     } else {
-        (path.to_owned(), None)
+        (vec![path.to_owned()], None)
     };
-    let format = detect(&image)?;
-    Ok(Subject { image, format, promises })
+    let image = |path: PathBuf| Ok(Image { format: detect(&path)?, path });
+    Ok(Subject { images: paths.into_iter().map(image).collect::<Result<_>>()?, promises })
 }
 
 fn read_manifest(path: &Path) -> Result<String> {
@@ -111,22 +63,6 @@ fn read_manifest(path: &Path) -> Result<String> {
         return Err(Error::config(format!("{} is larger than {LARGEST_MANIFEST} bytes", path.display())));
     }
     Ok(text)
-}
-
-/// The image's file name and what is promised of the guest.
-fn parse_manifest(text: &str) -> Result<(String, Promises)> {
-    let manifest: Manifest =
-        serde_json::from_str(text).context(Kind::Config, || "the manifest is not understood".to_owned())?;
-    let first = manifest.plan.disks.into_iter().next();
-    let image = first.ok_or_else(|| Error::config("the manifest names no disk"))?.image;
-    if image.is_empty() || image.contains('/') || image == ".." || image == "." {
-        return Err(Error::config(format!("the manifest names {image:?}, which is not a file beside it")));
-    }
-    let guest = manifest.plan.guest;
-    let first_boot = guest.as_ref().is_some_and(|guest| guest.firstboot.is_some());
-    let user = guest.and_then(|guest| guest.user);
-    let packages = manifest.plan.packages.map(|packages| packages.added).unwrap_or_default();
-    Ok((image, Promises { user, packages, first_boot }))
 }
 
 /// Formats of a disk image.
@@ -232,35 +168,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manifest_is_read_for_what_is_needed() {
-        let text = r#"{"version": 1, "plan": {"format": 1, "disks": [{"image": "vm-disk0.qcow2", "new": 1}],
-            "guest": {"user": {"name": "bob", "locked": false, "default_password": true}, "firstboot": null},
-            "packages": {"added": ["nginx=1.2"], "base": []}}}"#;
-        let (image, promises) = parse_manifest(text).unwrap();
-        assert_eq!(image, "vm-disk0.qcow2");
-        let user = User { name: "bob".to_owned(), locked: false, default_password: true };
-        let packages = vec!["nginx=1.2".to_owned()];
-        assert_eq!(promises, Promises { user: Some(user), packages, first_boot: false });
-
-        let text = r#"{"plan": {"disks": [{"image": "a"}], "guest": {"firstboot": {"path": "x"}}}}"#;
-        assert!(parse_manifest(text).unwrap().1.first_boot);
-
-        let (_, promises) = parse_manifest(r#"{"plan": {"disks": [{"image": "a"}]}}"#).unwrap();
-        assert_eq!(promises, Promises { user: None, packages: Vec::new(), first_boot: false });
-    }
-
-    #[test]
-    fn a_manifest_does_not_lead_elsewhere() {
-        for image in ["../etc/shadow", "/etc/shadow", "..", ""] {
-            let text = format!(r#"{{"plan": {{"disks": [{{"image": "{image}"}}]}}}}"#);
-            assert_eq!(parse_manifest(&text).unwrap_err().kind(), Kind::Config, "{image}");
-        }
-        assert_eq!(parse_manifest(r#"{"plan": {"disks": []}}"#).unwrap_err().kind(), Kind::Config);
-        assert_eq!(parse_manifest("{}").unwrap_err().kind(), Kind::Config);
-        assert_eq!(parse_manifest("").unwrap_err().kind(), Kind::Config);
-    }
-
-    #[test]
     fn formats_are_told_by_their_headers() {
         let mut vdi = vec![b' '; 0x40];
         vdi.extend(0xbeda_107f_u32.to_le_bytes());
@@ -285,7 +192,7 @@ mod tests {
         let mut header = b"QFI\xfb\0\0\0\x03".to_vec();
         header.resize(104, 0);
         std::fs::write(&image, &header).unwrap();
-        assert_eq!(find(&image).unwrap().format, Format::Qcow2);
+        assert_eq!(find(&image).unwrap().images[0].format, Format::Qcow2);
 
         header[79] = 4;
         std::fs::write(&image, &header).unwrap();

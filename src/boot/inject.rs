@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::bounded::{self, Bounds, Said};
 use super::partition::{self, Extent};
+use super::promises::Root;
 use super::scratch::Scratch;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
@@ -13,6 +14,8 @@ use crate::host::run::Runner;
 /// Where the files go: a place that is on the root file system whatever else is mounted.
 const DIRECTORY: &str = "/etc/systemd/system";
 const UNIT: &str = "rvmb-check.service";
+/// The file systems that debugfs knows.
+const EXT: [&str; 2] = ["ext4", "ext3"];
 const SCRIPT: &str = "rvmb-check.sh";
 const WANTED_BY: &str = "multi-user.target.wants";
 /// How long debugfs may take for its few commands.
@@ -30,14 +33,32 @@ ExecStart=/bin/sh /etc/systemd/system/rvmb-check.sh
 TimeoutStopSec=5
 ";
 
-/// Finds the root file system of a disk: ext4, with /etc/passwd and systemd.
-pub(super) fn find_root(disk: &Scratch, debugfs: Debugfs<'_>) -> Result<Extent> {
-    let unusable = |why: &str| {
-        Error::new(Kind::Check, format!("the image cannot be checked from inside: {why}"))
-            .hint("Images with an ext4 root file system in a GPT or MBR partition can be checked.")
+/// Finds the root file system, ext4, with /etc/passwd and systemd, and the number of its disk: where it is
+/// promised to be, else on the first disk.
+pub(super) fn find_root(
+    disks: &[Scratch],
+    promised: Option<&Root>,
+    debugfs: Debugfs<'_>,
+) -> Result<(usize, Extent)> {
+    let number = promised.map_or(0, |root| root.disk);
+    let disk = disks.get(number).ok_or_else(|| unusable("it has no disk for its root file system"))?;
+    let extents = match promised {
+        Some(root) if !EXT.contains(&root.kind.as_str()) => {
+            return Err(unusable(&format!("its root file system is {}", root.kind)));
+        }
+        Some(root) => vec![Extent { offset: root.offset, root_type: true }],
+        None => partition::extents(&mut disk.reader(), disk.size()?)
+            .map_err(|error| unusable("its partition table is of no use").because(&error))?,
     };
-    let extents = partition::extents(&mut disk.reader(), disk.size()?)
-        .map_err(|error| unusable("its partition table is of no use").because(&error))?;
+    Ok((number, root_among(disk, extents, debugfs)?))
+}
+
+fn unusable(why: &str) -> Error {
+    Error::new(Kind::Check, format!("the image cannot be checked from inside: {why}"))
+        .hint("Images with an ext4 root file system in a GPT or MBR partition can be checked, and those that rvmb built with one on LVM.")
+}
+
+fn root_among(disk: &Scratch, extents: Vec<Extent>, debugfs: Debugfs<'_>) -> Result<Extent> {
     for extent in extents {
         let found = partition::ext(&mut disk.reader(), extent.offset)
             .context(Kind::Host, || "reading the copy of the disk".to_owned())?;
@@ -143,6 +164,12 @@ mod tests {
         use_it(Debugfs { runner: &runner(), interrupted: &AtomicBool::new(false) })
     }
 
+    /// The root file system of a disk that nothing is known of.
+    fn found(disk: &Scratch) -> Result<Extent> {
+        let extents = partition::extents(&mut disk.reader(), disk.size()?).map_err(|_| unusable("table"))?;
+        with_debugfs(|debugfs| root_among(disk, extents, debugfs))
+    }
+
     /// A bare ext4 file system with the given directories and an /etc/passwd.
     fn disk(directories: &[&str]) -> Scratch {
         let tree = tempfile::tempdir().unwrap();
@@ -173,7 +200,7 @@ mod tests {
     }
 
     fn check_is_written(disk: &Scratch) {
-        let root = with_debugfs(|debugfs| find_root(disk, debugfs)).unwrap();
+        let root = found(disk).unwrap();
         with_debugfs(|debugfs| inject(disk, root, "#!/bin/sh\necho 'it works'\n", debugfs)).unwrap();
         runner().command("e2fsck").arg("-fn").arg(disk.path()).run().unwrap();
         let look = ["stat /etc/systemd/system/rvmb-check.sh"];
@@ -187,7 +214,7 @@ mod tests {
             return;
         }
         let disk = disk(&["etc/systemd/system"]);
-        let root = with_debugfs(|debugfs| find_root(&disk, debugfs)).unwrap();
+        let root = found(&disk).unwrap();
         let commands =
             ["cd /etc/systemd/system", "write /dev/null big", "set_inode_field big size 0x10000000000"];
         with_debugfs(|debugfs| debugfs.run(&disk, root, &commands, true)).unwrap();
@@ -205,14 +232,16 @@ mod tests {
         if !tools_are_there() {
             return;
         }
-        let error = with_debugfs(|debugfs| find_root(&disk(&["etc"]), debugfs)).unwrap_err();
+        let error = found(&disk(&["etc"])).unwrap_err();
         assert_eq!(error.message(), "the image cannot be checked from inside: it has no systemd");
     }
 
     #[test]
     fn a_disk_without_anything_is_refused() {
         let disk = Scratch::with("a disk", &[0; 4096]).unwrap();
-        let error = with_debugfs(|debugfs| find_root(&disk, debugfs)).unwrap_err();
-        assert_eq!(error.kind(), Kind::Check);
+        assert_eq!(found(&disk).unwrap_err().kind(), Kind::Check);
+        let promised = Root { disk: 0, offset: 0, kind: "xfs".into() };
+        let error = with_debugfs(|debugfs| find_root(&[disk], Some(&promised), debugfs)).unwrap_err();
+        assert!(error.message().ends_with("its root file system is xfs"), "{error}");
     }
 }

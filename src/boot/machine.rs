@@ -34,15 +34,15 @@ pub(super) struct Settings<'a> {
     pub(super) network: Network,
     pub(super) memory: Size,
     pub(super) cpus: u32,
-    /// The raw disk.
-    pub(super) disk: &'a Scratch,
+    /// The raw disks; the first one is started.
+    pub(super) disks: &'a [Scratch],
 }
 
 /// Numbers of the descriptors that QEMU inherits.
 struct Inherited {
     console: RawFd,
     check: RawFd,
-    disk: RawFd,
+    disks: Vec<RawFd>,
     /// The variables of UEFI.
     vars: Option<RawFd>,
 }
@@ -64,10 +64,12 @@ impl Settings<'_> {
             add("-drive", format!("if=pflash,format=raw,unit=0,readonly=on,file={}", uefi.code));
             add("-drive", format!("if=pflash,format=raw,unit=1,file={vars}"));
         }
-        // The copy is thrown away, so nothing in it has to reach the platter.
-        let disk = file(inherited.disk);
-        add("-drive", format!("file={disk},format=raw,if=none,id=disk0,cache=unsafe,discard=unmap"));
-        add("-device", "virtio-blk-pci,drive=disk0,bootindex=0".to_owned());
+        // The copies are thrown away, so nothing in them has to reach the platter.
+        for (number, disk) in inherited.disks.iter().copied().map(file).enumerate() {
+            let id = format!("disk{number}");
+            add("-drive", format!("file={disk},format=raw,if=none,id={id},cache=unsafe,discard=unmap"));
+            add("-device", format!("virtio-blk-pci,drive={id},bootindex={number}"));
+        }
         // The guest gets an address and a default route from QEMU itself; nothing can connect to it, and what
         // it can reach depends on the namespace that QEMU runs in. No network boot code: it would only take
         // time.
@@ -96,18 +98,18 @@ pub(super) struct Machine {
 pub(super) fn start(settings: &Settings<'_>, runner: &Runner) -> Result<Machine> {
     let pair = || UnixStream::pair().context(Kind::Host, || "making a socket for a serial port".to_owned());
     let ((console, far_console), (check, far_check)) = (pair()?, pair()?);
-    let disk = settings.disk.handle()?;
+    let disks = settings.disks.iter().map(Scratch::handle).collect::<Result<Vec<_>>>()?;
     let vars = settings.uefi.map(|uefi| uefi.vars.handle()).transpose()?;
     let arguments = settings.arguments(&Inherited {
         console: far_console.as_raw_fd(),
         check: far_check.as_raw_fd(),
-        disk: disk.as_raw_fd(),
+        disks: disks.iter().map(AsRawFd::as_raw_fd).collect(),
         vars: vars.as_ref().map(AsRawFd::as_raw_fd),
     });
     let isolation = (settings.network == Network::Isolated).then(network::isolation);
     // They live in the hook, which is gone when QEMU has been started: they are QEMU's alone then.
     let inherited: Vec<OwnedFd> =
-        [far_console.into(), far_check.into(), disk].into_iter().chain(vars).collect();
+        [far_console.into(), far_check.into()].into_iter().chain(disks).chain(vars).collect();
     let process = runner
         .command(QEMU)
         .args(arguments)
@@ -195,10 +197,10 @@ mod tests {
     use super::*;
 
     fn arguments(acceleration: Acceleration, uefi: Option<&Uefi>) -> Vec<String> {
-        let disk = &Scratch::with("a disk", b"").unwrap();
         let network = Network::Isolated;
-        let settings = Settings { acceleration, uefi, network, memory: Size::mib(1024), cpus: 2, disk };
-        settings.arguments(&Inherited { console: 5, check: 7, disk: 9, vars: uefi.map(|_| 11) })
+        let settings = Settings { acceleration, uefi, network, memory: Size::mib(1024), cpus: 2, disks: &[] };
+        let disks = vec![9, 10];
+        settings.arguments(&Inherited { console: 5, check: 7, disks, vars: uefi.map(|_| 11) })
     }
 
     /// Two arguments a line.
@@ -216,6 +218,8 @@ mod tests {
         -smp 2
         -drive file=/proc/self/fd/9,format=raw,if=none,id=disk0,cache=unsafe,discard=unmap
         -device virtio-blk-pci,drive=disk0,bootindex=0
+        -drive file=/proc/self/fd/10,format=raw,if=none,id=disk1,cache=unsafe,discard=unmap
+        -device virtio-blk-pci,drive=disk1,bootindex=1
         -netdev user,id=net0
         -device virtio-net-pci,netdev=net0,romfile=
         -device virtio-rng-pci

@@ -1,9 +1,9 @@
 //! Starts a finished image in QEMU and checks it from inside, without changing it.
 //!
-//! 1. [`image`]: which image, and what its manifest promises.
+//! 1. [`image`]: which images, and what their manifest [`promises`].
 //! 2. [`acceleration`], [`firmware`], [`network`]: what will run and start the guest, and what it can reach.
-//! 3. The image is copied into a raw disk without a name ([`scratch`]), 1 GiB larger, as if its owner
-//!    had grown it. Nothing is ever written to the image itself.
+//! 3. Each image is copied into a raw disk without a name ([`scratch`]), 1 GiB larger, as if its owner
+//!    had grown it. Nothing is ever written to the images themselves.
 //! 4. [`partition`] finds the root file system, [`inject`] puts a script into it ([`check`]).
 //! 5. [`machine`] switches the virtual machine on; [`session`] follows the console ([`console`]), logs
 //!    in ([`login`]), listens to the script on the second serial port, and has it power off.
@@ -22,6 +22,7 @@ pub mod login;
 mod machine;
 pub mod network;
 mod partition;
+mod promises;
 pub mod report;
 mod scratch;
 mod session;
@@ -36,7 +37,7 @@ use acceleration::{Acceleration, Wish};
 use bounded::Bounds;
 use check::Questions;
 use firmware::{Firmware, Uefi};
-use image::Subject;
+use image::{Image, Subject};
 use network::Network;
 use report::{Check, Report};
 use scratch::Scratch;
@@ -105,6 +106,11 @@ pub struct Finding {
 pub fn check(request: &Request, runner: &Runner) -> Result<Finding> {
     let begun = Instant::now();
     let subject = image::find(&request.path)?;
+    let bios_only = subject.promises.as_ref().is_some_and(|promises| promises.storage.bios_only);
+    if bios_only && request.firmware == Firmware::Uefi {
+        return Err(Error::usage(format!("{} does not start from UEFI", request.path.display()))
+            .hint("It has an msdos partition table: test it with --firmware bios."));
+    }
     let uefi = whatever_is_needed(request.firmware)?;
     let acceleration =
         acceleration::choose(request.acceleration, machine::QEMU, runner).map_err(fault_of_host)?;
@@ -176,29 +182,33 @@ fn boot(
         .context(Kind::Host, || "asking the kernel for random bytes".to_owned())?;
     let questions = questions(subject, request.firmware, &password, limit);
 
-    let (disk, root, mut session) = event::step(&**runner.sink(), Step::Boot, || {
-        let disk = copy(subject, request, runner)?;
+    let (disks, home, root, mut session) = event::step(&**runner.sink(), Step::Boot, || {
+        let copies = subject.images.iter().map(|image| copy(image, request, runner));
+        let disks = copies.collect::<Result<Vec<_>>>()?;
         let debugfs = inject::Debugfs { runner, interrupted: &request.interrupted };
-        let root = inject::find_root(&disk, debugfs)?;
-        inject::inject(&disk, root, &questions.script(), debugfs)?;
+        let promised = subject.promises.as_ref().and_then(|promises| promises.storage.root.as_ref());
+        let (home, root) = inject::find_root(&disks, promised, debugfs)?;
+        let home_disk = disks.get(home).ok_or_else(|| Error::host("the root file system has no disk"))?;
+        inject::inject(home_disk, root, &questions.script(), debugfs)?;
         let settings = machine::Settings {
             acceleration,
             uefi,
             network,
             memory: request.memory,
             cpus: request.cpus,
-            disk: &disk,
+            disks: &disks,
         };
         let machine = machine::start(&settings, runner)?;
         let passwords =
             if questions.default_password { Passwords::UserName } else { Passwords::Given(password) };
         let mut session = Session::new(machine, passwords, limit, &request.interrupted, &**runner.sink());
         session.boot()?;
-        Ok(((disk, root, session), Outcome::Done))
+        Ok(((disks, home, root, session), Outcome::Done))
     })?;
     event::step(&**runner.sink(), Step::Check, || {
         session.check()?;
         let observed = session.finish(|| {
+            let Some(disk) = disks.get(home) else { return Ok(false) };
             let found = partition::ext(&mut disk.reader(), root.offset)
                 .context(Kind::Host, || "reading the copy of the disk".to_owned())?;
             Ok(found.is_some_and(|ext| !ext.needs_recovery))
@@ -219,20 +229,21 @@ fn questions(subject: &Subject, firmware: Firmware, password: &str, limit: Durat
         packages: promises.map(|promises| promises.packages.clone()),
         built_by_rvmb: promises.is_some(),
         first_boot: promises.is_some_and(|promises| promises.first_boot),
+        storage: promises.map(|promises| promises.storage.clone()),
         firmware,
         patience: limit.mul_f64(SHARE_OF_START).as_secs(),
     }
 }
 
 /// A raw copy of the image with holes, larger by [`ENLARGED_BY`].
-fn copy(subject: &Subject, request: &Request, runner: &Runner) -> Result<Scratch> {
+fn copy(image: &Image, request: &Request, runner: &Runner) -> Result<Scratch> {
     let disk = Scratch::new_in(&request.scratch, "the copy of the disk")?;
     let command = runner
         .command("qemu-img")
-        .args(["convert", "-f", subject.format.name(), "-O", "raw"])
-        .arg(&subject.image)
+        .args(["convert", "-f", image.format.name(), "-O", "raw"])
+        .arg(&image.path)
         .arg(disk.path());
-    let doing = format!("copying {}", subject.image.display());
+    let doing = format!("copying {}", image.path.display());
     let bounds = Bounds { time: None, interrupted: &request.interrupted };
     let said = bounded::run(command, &doing, bounds)?;
     if !said.status.success() {

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use rustix::mount::MountPropagationFlags;
 use serde_json::json;
 
+use super::layout::Wish;
 use super::*;
+use crate::error::Error;
 use crate::event::Silent;
 use crate::host::mounts::View;
 use crate::host::run::Command;
-use crate::suite::{Ext4Set, ext4_features};
+use crate::plan::{Table, Volume};
+use crate::suite::{Ext4Set, ext3_features, ext4_features};
 use crate::testing;
 use crate::units::{MIB, Size};
 
@@ -38,14 +41,21 @@ fn runner() -> Runner {
 
 /// A plan for a small disk.
 fn plan(opt: Option<Size>) -> Plan {
-    let disk = layout::plan(&layout::LayoutRequest {
-        architecture: "amd64".into(),
-        image: "vm-disk0.raw".into(),
-        disk: None,
-        root: Some(Size::mib(256)),
-        swap: Some(Size::mib(1)),
-        opt,
+    let mut wishes = vec![Wish::ext4("/", Some(Size::mib(256))), Wish::swap(Size::mib(1))];
+    wishes.extend(opt.map(|size| Wish::ext4("/opt", Some(size))));
+    plan_of(&[layout::DiskWish { size: None, wishes }], Table::Gpt)
+}
+
+/// A plan for such disks.
+fn plan_of(disks: &[layout::DiskWish], table: Table) -> Plan {
+    let disks = layout::plan(&layout::LayoutRequest {
+        architecture: "amd64",
+        table,
+        disks,
+        stem: "vm",
+        format: "raw",
         ext4_features: ext4_features(Ext4Set::Classic).into_iter().map(str::to_owned).collect(),
+        ext3_features: ext3_features().into_iter().map(str::to_owned).collect(),
         seed: uuid::Uuid::nil(),
     });
     let layer = json!({ "key": "", "cached": false });
@@ -72,7 +82,7 @@ fn plan(opt: Option<Size>) -> Plan {
                 "default_password": false, "keys": [],
             },
         },
-        "disks": [disk.unwrap()],
+        "disks": disks.unwrap(),
         "host": {
             "privilege": { "mode": "root" }, "bootstrap": { "name": "", "version": "" }, "scratch": "",
             "cache": null, "overlay": false,
@@ -137,7 +147,7 @@ fn tree() -> tempfile::TempDir {
 fn written_from(
     tree: &Path,
     plan: &Plan,
-    hide_mounts: Option<BeforeExec>,
+    hide: &dyn Fn(&[&str]) -> Result<BeforeExec>,
 ) -> Option<Result<tempfile::TempDir>> {
     if !testing::has("mke2fs") {
         return None;
@@ -148,20 +158,23 @@ fn written_from(
     let script = "cp made-by-grub-mkimage \".${10}\"";
     let in_tree =
         |program: &str| -> Command { runner.command("sh").args(["-c", script, program]).directory(tree) };
-    let raw = directory.path().join("raw");
-    let inputs = Inputs { plan, tree, in_tree: &in_tree, hide_mounts, runner: &runner };
-    Some(write(&inputs, std::slice::from_ref(&raw)).map(|()| directory))
+    let names =
+        (0..plan.disks.len()).map(|number| if number == 0 { "raw".into() } else { format!("raw{number}") });
+    let raws: Vec<PathBuf> = names.map(|name| directory.path().join(name)).collect();
+    let inputs = Inputs { plan, tree, in_tree: &in_tree, hide, runner: &runner };
+    Some(write(&inputs, &raws).map(|()| directory))
 }
 
 /// The same from a tree of its own.
 fn written(plan: &Plan) -> Option<Result<tempfile::TempDir>> {
-    written_from(tree().path(), plan, None)
+    written_from(tree().path(), plan, &|_| Err(Error::build("nothing hides the other file systems")))
 }
 
 /// The bytes of a partition as a file of their own.
-fn partition(raw: &Path, partition: &Partition) -> tempfile::NamedTempFile {
-    let mut bytes = vec![0; usize::try_from(partition.size.bytes()).unwrap()];
-    File::open(raw).unwrap().read_exact_at(&mut bytes, partition.start).unwrap();
+fn partition(raw: &Path, volume: Option<Volume<'_>>) -> tempfile::NamedTempFile {
+    let volume = volume.unwrap();
+    let mut bytes = vec![0; usize::try_from(volume.size.bytes()).unwrap()];
+    File::open(raw).unwrap().read_exact_at(&mut bytes, volume.start).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
     file
@@ -177,7 +190,7 @@ fn a_tree_becomes_a_disk_that_every_judge_accepts() {
     let Some(directory) = written(&plan) else { return };
     let directory = directory.unwrap();
     let raw = directory.path().join("raw");
-    let root = partition(&raw, plan.mounted_at("/").unwrap().1);
+    let root = partition(&raw, plan.mounted_at("/"));
     check_with("e2fsck", &["-fn"], root.path());
     let system = opened(root.path());
     let menu = system.read_to_string("/boot/grub/grub.cfg").unwrap();
@@ -185,7 +198,7 @@ fn a_tree_becomes_a_disk_that_every_judge_accepts() {
     assert_eq!(system.read("/boot/grub/i386-pc/normal.mod").unwrap(), b"module");
     assert_eq!(system.read("/opt/own").unwrap(), b"file");
 
-    check_with("fsck.vfat", &["-n"], partition(&raw, plan.mounted_at("/boot/efi").unwrap().1).path());
+    check_with("fsck.vfat", &["-n"], partition(&raw, plan.mounted_at("/boot/efi")).path());
     let mut sector = [0; 512];
     File::open(&raw).unwrap().read_exact_at(&mut sector, MIB).unwrap();
     assert_eq!(sector[..500], [0xc0; 500]);
@@ -208,16 +221,17 @@ fn a_file_system_of_its_own_for_opt_must_be_hidden_from_the_root() {
     assert!(without.unwrap_err().message().contains("hides"));
 }
 
-/// Covers /opt in a mount namespace of the program's own, from which nothing travels back to the host.
-fn hides_opt(tree: &Path) -> BeforeExec {
-    let enter = View::new(tree).hook().unwrap();
-    let cover = View::new(tree).temporary("opt", c"mode=0755").hook().unwrap();
-    Arc::new(move || {
+/// Covers directories in a mount namespace of the program's own, from which nothing travels back to the host.
+fn hides(tree: &Path, paths: &[&str]) -> Result<BeforeExec> {
+    let enter = View::new(tree).hook()?;
+    let cover = |view: View, path: &&str| view.temporary(path.trim_start_matches('/'), c"mode=0755");
+    let cover = paths.iter().fold(View::new(tree), cover).hook()?;
+    Ok(Arc::new(move || {
         enter()?;
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         rustix::mount::mount_change(c"/", private)?;
         cover()
-    })
+    }))
 }
 
 #[test]
@@ -227,9 +241,11 @@ fn what_opt_holds_is_in_its_file_system_and_not_in_the_root() {
         return;
     }
     let (plan, tree) = (plan(Some(Size::mib(16))), tree());
-    let Some(directory) = written_from(tree.path(), &plan, Some(hides_opt(tree.path()))) else { return };
+    let Some(directory) = written_from(tree.path(), &plan, &|paths| hides(tree.path(), paths)) else {
+        return;
+    };
     let raw = directory.as_ref().unwrap().path().join("raw");
-    let [opt, root] = ["/opt", "/"].map(|mount| partition(&raw, plan.mounted_at(mount).unwrap().1));
+    let [opt, root] = ["/opt", "/"].map(|mount| partition(&raw, plan.mounted_at(mount)));
     check_with("e2fsck", &["-fn"], opt.path());
     check_with("e2fsck", &["-fn"], root.path());
     assert_eq!(opened(opt.path()).read("/own").unwrap(), b"file");
@@ -237,4 +253,72 @@ fn what_opt_holds_is_in_its_file_system_and_not_in_the_root() {
     assert!(root.metadata("/opt").unwrap().is_dir());
     assert!(!root.exists("/opt/own").unwrap());
     assert!(tree.path().join("opt/own").exists(), "the mount was seen outside");
+}
+
+/// Three disks: what is mounted in another volume is in its own alone, in a logical volume, too.
+#[test]
+fn what_is_mounted_within_another_volume_is_in_its_own_alone() {
+    if !testing::is_root() {
+        return;
+    }
+    let files = |mount: &str| Wish::ext4(mount, Some(Size::mib(32)));
+    let in_group = |mount: &str| Wish { group: Some("vg0".into()), ..files(mount) };
+    let disk = |wishes: Vec<Wish>| layout::DiskWish { size: None, wishes };
+    let disks = [
+        disk(vec![Wish::ext4("/", Some(Size::mib(256))), files("/boot")]),
+        disk(vec![in_group("/var"), in_group("/srv/data")]),
+        disk(vec![files("/var/lib"), Wish::swap(Size::mib(1))]),
+    ];
+    let (plan, tree) = (plan_of(&disks, Table::Gpt), tree());
+    for directory in ["var/lib/x", "var/cache", "srv/data", "boot/efi"] {
+        std::fs::create_dir_all(tree.path().join(directory)).unwrap();
+    }
+    let hide = |paths: &[&str]| hides(tree.path(), paths);
+    let Some(directory) = written_from(tree.path(), &plan, &hide) else { return };
+    let directory = directory.unwrap();
+    let system = |number: usize, mount: &str| {
+        let raw = directory.path().join(if number == 0 { "raw".into() } else { format!("raw{number}") });
+        let volume = partition(&raw, plan.disks[number].mounted_at(mount));
+        check_with("e2fsck", &["-fn"], volume.path());
+        opened(volume.path())
+    };
+    let root = system(0, "/");
+    for path in ["/boot", "/var", "/srv"] {
+        assert!(root.metadata(path).unwrap().is_dir(), "{path}");
+    }
+    for path in ["/boot/vmlinuz-6.1", "/var/lib", "/var/cache"] {
+        assert!(!root.exists(path).unwrap(), "{path}");
+    }
+    let menu = system(0, "/boot").read_to_string("/grub/grub.cfg").unwrap();
+    assert!(menu.contains("linux /vmlinuz-6.1 root=UUID="), "{menu}");
+    let var = system(1, "/var");
+    assert!(var.exists("/lib").unwrap() && var.exists("/cache").unwrap() && !var.exists("/lib/x").unwrap());
+    assert!(system(2, "/var/lib").exists("/x").unwrap());
+    assert!(system(1, "/srv/data").exists("/lost+found").unwrap());
+}
+
+#[test]
+fn an_msdos_disk_has_its_boot_code_before_the_first_partition() {
+    let wishes = ["/", "/var", "/home", "/srv", "/opt"]
+        .map(|mount| Wish::ext4(mount, Some(Size::mib(if mount == "/" { 256 } else { 16 }))));
+    let disks = [layout::DiskWish { size: None, wishes: wishes.to_vec() }];
+    // A mount namespace takes root.
+    if !testing::is_root() {
+        return;
+    }
+    let (plan, tree) = (plan_of(&disks, Table::Msdos), tree());
+    for directory in ["var", "home", "srv"] {
+        std::fs::create_dir_all(tree.path().join(directory)).unwrap();
+    }
+    let hide = |paths: &[&str]| hides(tree.path(), paths);
+    let Some(directory) = written_from(tree.path(), &plan, &hide) else { return };
+    let raw = directory.as_ref().unwrap().path().join("raw");
+    let mut sectors = [0; 1024];
+    File::open(&raw).unwrap().read_exact_at(&mut sectors, 0).unwrap();
+    assert_eq!(sectors[512..1000], [0xc0; 488]);
+    assert_eq!(sectors[0x5c..0x64], [1, 0, 0, 0, 0, 0, 0, 0]);
+    if let Some(text) = output_of("sfdisk", &["--verify"], &raw) {
+        assert!(text.contains("No errors detected"), "{text}");
+    }
+    check_with("e2fsck", &["-fn"], partition(&raw, plan.mounted_at("/opt")).path());
 }

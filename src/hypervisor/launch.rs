@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use crate::boot::acceleration::{CODE, EXIT_CODE, LIMIT, PROBE_ARGUMENTS, SECTOR, SIGNATURE};
 use crate::boot::firmware::PAIRS;
+use crate::disk::layout::ESP_MOUNT;
 use crate::host::run::quote;
 use crate::host::template::fill;
 use crate::plan::{Plan, User};
@@ -39,7 +40,8 @@ pub(super) fn run_script(plan: &Plan, engine: Engine) -> LaunchFile {
         hostname: &plan.guest.hostname,
         release: format!("{} {}, {}", plan.suite.distro, plan.suite.codename, plan.architecture),
         architecture: &plan.architecture,
-        image: plan.disks.first().map_or("", |disk| &disk.image),
+        images: plan.disks.iter().map(|disk| disk.image.as_str()).collect(),
+        uefi: plan.mounted_at(ESP_MOUNT).is_some(),
         format: &plan.target.format,
         memory: plan.target.memory,
         cpus: plan.target.cpus,
@@ -54,7 +56,10 @@ struct Machine<'a> {
     hostname: &'a str,
     release: String,
     architecture: &'a str,
-    image: &'a str,
+    /// The first one is started.
+    images: Vec<&'a str>,
+    /// Whether it has what UEFI starts.
+    uefi: bool,
     format: &'a str,
     memory: Size,
     cpus: u32,
@@ -64,7 +69,8 @@ struct Machine<'a> {
 
 impl Machine<'_> {
     fn script(&self, engine: Engine) -> String {
-        let stem = self.image.rsplit_once('.').map_or(self.image, |(stem, _)| stem);
+        let first = self.images.first().copied().unwrap_or_default();
+        let stem = first.rsplit_once('.').map_or(first, |(stem, _)| stem);
         let (comment, kvm_works) = match engine {
             Engine::KvmWhereItWorks => (
                 "/dev/kvm may open and still run nothing, so a boot sector that counts and exits is run first.",
@@ -77,12 +83,11 @@ impl Machine<'_> {
         let values = [
             ("@NAME@", quote(self.hostname)),
             ("@RELEASE@", self.release.clone()),
-            ("@IMAGE@", quote(self.image)),
-            ("@DRIVE@", quote(&option_value(self.image))),
+            ("@IMAGES@", self.images.iter().map(|image| quote(image)).collect::<Vec<_>>().join(" ")),
+            ("@DRIVES@", self.drives()),
             ("@VARS@", quote(&format!("{stem}-uefi-vars.fd"))),
             ("@MEMORY@", (self.memory.bytes() / MIB).to_string()),
             ("@CPUS@", self.cpus.to_string()),
-            ("@FORMAT@", quote(self.format)),
             ("@ENGINE_COMMENT@", comment.to_owned()),
             ("@ENGINE@", kvm_works),
             ("@UEFI_PAIRS@", self.uefi_pairs()),
@@ -92,9 +97,23 @@ impl Machine<'_> {
         fill(TEMPLATE, &values)
     }
 
+    /// The disks as QEMU's arguments, each on a line of its own. The guest sees them in this order, and the
+    /// firmware starts the first.
+    fn drives(&self) -> String {
+        let format = quote(self.format);
+        let drive = |(number, image): (usize, &&str)| {
+            let file = quote(&option_value(image));
+            format!(
+                "-drive file={file},format={format},if=none,id=disk{number} \
+                 -device virtio-blk-pci,drive=disk{number},bootindex={number} \\\n    "
+            )
+        };
+        self.images.iter().enumerate().map(drive).collect()
+    }
+
     /// Code and variable store of the known UEFI firmware builds, as the words of a shell loop.
     fn uefi_pairs(&self) -> String {
-        let pairs = if self.architecture == "i386" { [].as_slice() } else { PAIRS };
+        let pairs = if self.architecture == "i386" || !self.uefi { [].as_slice() } else { PAIRS };
         let words: Vec<String> = pairs.iter().map(|(code, vars)| format!("{code}:{vars}")).collect();
         words.join(" \\\n        ")
     }
@@ -102,6 +121,7 @@ impl Machine<'_> {
     /// Why there is no firmware. Its code has as many bits as the boot loader that it starts must have.
     fn no_uefi(&self) -> &'static str {
         match self.architecture {
+            _ if !self.uefi => "UEFI does not start from an msdos partition table: start it without --uefi",
             "i386" => "UEFI firmware has 64 bits and this machine 32: start it without --uefi",
             _ => "no UEFI firmware is installed: sudo apt-get install ovmf",
         }
@@ -193,7 +213,8 @@ mod tests {
             hostname: "vm",
             release: "debian trixie, amd64".to_owned(),
             architecture: "amd64",
-            image: "vm-disk0.qcow2",
+            images: vec!["vm-disk0.qcow2"],
+            uefi: true,
             format: "qcow2",
             memory: Size::mib(1024),
             cpus: 1,
@@ -243,6 +264,19 @@ mod tests {
         let script = Machine { architecture: "i386", ..machine(&user, true) }.script(Engine::KvmWhereItWorks);
         assert!(!script.contains("OVMF"), "{script}");
         assert!(script.contains("without --uefi"), "{script}");
+        let runner = crate::host::run::Runner::new(std::sync::Arc::new(crate::event::Silent));
+        runner.command("sh").args(["-n", "/dev/stdin"]).input(script).run().unwrap();
+    }
+
+    #[test]
+    fn every_disk_is_there_and_uefi_is_not_where_it_cannot_be() {
+        let user = user(false, true);
+        let images = vec!["vm-disk0.qcow2", "vm-disk1.qcow2"];
+        let script = Machine { images, uefi: false, ..machine(&user, true) }.script(Engine::KvmWhereItWorks);
+        assert!(script.contains("for image in vm-disk0.qcow2 vm-disk1.qcow2;"), "{script}");
+        assert!(script.contains("file=vm-disk1.qcow2,format=qcow2,if=none,id=disk1 -device"), "{script}");
+        assert!(script.contains("drive=disk1,bootindex=1 \\\n"), "{script}");
+        assert!(script.contains("msdos partition table") && !script.contains("OVMF"), "{script}");
         let runner = crate::host::run::Runner::new(std::sync::Arc::new(crate::event::Silent));
         runner.command("sh").args(["-n", "/dev/stdin"]).input(script).run().unwrap();
     }

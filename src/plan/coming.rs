@@ -23,8 +23,6 @@ pub(super) fn check(appliance: &Appliance) -> Vec<Result<()>> {
         ("--mac", network.mac.is_some()),
         ("--bridge", network.bridge.is_some()),
         ("--network", network.libvirt_network.is_some()),
-        ("--part", disks.part.is_some()),
-        ("--label", disks.label.is_some()),
         ("--raw", !disks.raw.is_empty()),
         ("--copy", appliance.copy.is_some()),
         ("--exec", appliance.exec.is_some()),

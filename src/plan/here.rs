@@ -35,7 +35,8 @@ impl Host {
         let mut problems = Vec::new();
         let mut note = |error: Error| problems.push(error);
         let privilege = identity::privilege().map_err(&mut note).ok();
-        for program in needed_tools(privilege.as_ref()) {
+        let needed = needed_tools(privilege.as_ref()).into_iter().chain(request.storage.programs());
+        for program in needed {
             if tools::find(program).is_none() {
                 note(tools::missing(program));
             }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::archive::{self, Index, IndexRequest, Mirrors, hex};
 use super::here::Host;
-use super::request::{self, Request, Scripts};
+use super::request::{Request, Scripts};
 use super::resolve::Resolved;
 use super::{
     Archive, Guest, HostUse, Layer, Layers, Output, Packages, Plan, Secrets, Target, checks, elsewhere,
@@ -53,6 +53,9 @@ pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
     let host = Host::look(appliance, &request, runner)?;
     let sink = runner.sink().as_ref();
     warn_about(request.suite, sink);
+    for text in &request.storage.warnings {
+        sink.emit(Event::Warning { text: text.clone() });
+    }
     has_room(&host.cache.indices())?;
     let index = event::step(sink, Step::Index, || {
         Ok((fetch_index(appliance, &request, &host, runner)?, Outcome::Done))
@@ -174,9 +177,9 @@ fn assemble(
         memory: appliance.memory.unwrap_or(request.hypervisor.default_memory()),
         cpus: appliance.cpus.unwrap_or(request.hypervisor.default_cpus()),
     };
-    let id = identity(appliance, &request, &index, &layers, &target, epoch)?;
-    let image = format!("{}-disk0.{}", request.guest.hostname, target.format);
-    let disk = request::disk(appliance.sizes, request.suite, &request.architecture, image, id)?;
+    let id = identity(&request, &index, &layers, &target, epoch)?;
+    let names = (request.guest.hostname.as_str(), target.format.as_str());
+    let disks = request.storage.plan(request.suite, &request.architecture, names, id)?;
     let secrets = secrets(appliance, &request, host.access.clone(), id)?;
     let packages = Packages {
         base: request.base,
@@ -211,7 +214,7 @@ fn assemble(
         target,
         packages,
         guest: request.guest,
-        disks: vec![disk],
+        disks,
         host: HostUse {
             privilege: host.privilege,
             bootstrap: host.bootstrap,
@@ -226,7 +229,6 @@ fn assemble(
 
 /// The plan's name: everything that decides the bytes of the image, but for passwords.
 fn identity(
-    appliance: &Appliance,
     request: &Request<'_>,
     index: &Index,
     layers: &Layers,
@@ -236,8 +238,6 @@ fn identity(
     let keys = [Some(&layers.base), Some(&layers.initramfs), Some(&layers.system), layers.packages.as_ref()];
     let keys: Vec<&str> = keys.into_iter().flatten().map(|layer| layer.key.as_str()).collect();
     let mirrors: Vec<&str> = index.sources.iter().map(|source| source.uri.as_str()).collect();
-    let sizes = appliance.sizes;
-    let sizes = [sizes.disk, sizes.root, sizes.swap, sizes.opt];
     let mut guest = request.guest.clone();
     for script in [&mut guest.firstboot, &mut guest.firstlogin].into_iter().flatten() {
         // Where it was read from decides nothing; its digest does.
@@ -250,7 +250,8 @@ fn identity(
         guest,
         &target.format,
         &request.architecture,
-        sizes,
+        &request.storage.disks,
+        request.storage.table,
         mirrors,
         &request.components,
         epoch,
@@ -283,6 +284,7 @@ fn layers(
         ("releases", releases.join("\n")),
         ("components", request.components.join(" ")),
         ("packages", request.base.join(" ")),
+        ("checked-early", request.storage.checked_early()),
         ("debconf", debconf.join("\n")),
         ("merged-usr", format!("{:?}", suite.bootstrap.merged_usr)),
         ("epoch", epoch.to_string()),
@@ -328,22 +330,27 @@ fn secrets(appliance: &Appliance, request: &Request<'_>, access: Access, id: Uui
     Ok(Secrets { user_hash, root_hash, access, firstboot: firstboot.clone(), firstlogin: firstlogin.clone() })
 }
 
-/// Refuses a root file system that cannot hold what will be installed.
+/// Refuses a file system that cannot hold what will be installed. Packages are in /usr, but for a little, and
+/// that is on the root file system unless it has one of its own.
 fn packages_fit(plan: &Plan) -> Result<()> {
-    let Some((_, root)) = plan.mounted_at("/") else { return Ok(()) };
+    let Some(holder) = plan.holder_of("/usr") else { return Ok(()) };
     let installed = plan.packages.installed_size().bytes();
     // File systems keep back some 6 % for inode tables, journal and root's reserve.
     let needed = (installed + ROOM_BESIDE_PACKAGES) * 100 / 94;
-    if root.size.bytes() >= needed {
+    if holder.size.bytes() >= needed {
         return Ok(());
     }
     let needed = Size(needed.div_ceil(MIB) * MIB);
+    let (what, cure) = match holder.mount {
+        Some("/usr") => ("a file system for /usr", "in the partition file"),
+        _ => ("a root file system", "with --rootsize or in the partition file, or enlarge --size"),
+    };
     Err(Error::config(format!(
-        "the packages take {} installed, and do not fit into a root file system of {}",
+        "the packages take {} installed, and do not fit into {what} of {}",
         Size(installed),
-        root.size
+        holder.size
     ))
-    .hint(format!("Give it at least {needed} with --rootsize, or enlarge --size.")))
+    .hint(format!("Give it at least {needed} {cure}.")))
 }
 
 /// What the release's locale-gen takes for the guest's locale; none for one that needs no generating.

@@ -3,17 +3,21 @@
 mod archive;
 mod checks;
 mod coming;
+mod disks;
 mod elsewhere;
 mod here;
 mod make;
 mod model;
+pub mod part_file;
 mod passwords;
 mod request;
 mod resolve;
 pub mod stage;
+mod storage;
 mod told;
 
 pub(crate) use archive::explain_age;
+pub use disks::{Content, Disk, LogicalVolume, Partition, Table, Volume};
 pub use make::{Planned, locale_line, make};
 pub use model::*;
 pub use told::mirror_origin;

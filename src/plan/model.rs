@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::disks::{Disk, Volume};
 use crate::host::access::Access;
 use crate::suite::Suite;
 use crate::units::Size;
@@ -42,14 +43,20 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The partition that the guest mounts at `path`, and its disk.
-    pub fn mounted_at(&self, path: &str) -> Option<(&Disk, &Partition)> {
-        self.disks.iter().find_map(|disk| disk.mounted_at(path).map(|partition| (disk, partition)))
+    /// What the guest mounts at `path`.
+    pub fn mounted_at(&self, path: &str) -> Option<Volume<'_>> {
+        self.volumes().find(|volume| volume.mount == Some(path))
     }
 
-    /// The partitions of all disks.
-    pub fn partitions(&self) -> impl Iterator<Item = &Partition> {
-        self.disks.iter().flat_map(|disk| &disk.partitions)
+    /// What `path` of the guest lies on: the volume at the nearest mount point above it.
+    pub fn holder_of(&self, path: &str) -> Option<Volume<'_>> {
+        let mut above = std::path::Path::new(path).ancestors();
+        above.find_map(|above| self.mounted_at(above.to_str()?))
+    }
+
+    /// What is in the partitions and logical volumes of all disks.
+    pub fn volumes(&self) -> impl Iterator<Item = Volume<'_>> {
+        self.disks.iter().flat_map(Disk::volumes)
     }
 }
 
@@ -236,78 +243,6 @@ pub struct Script {
     pub path: PathBuf,
     /// SHA-256 of the content in hexadecimal.
     pub sha256: String,
-}
-
-/// A disk and everything on it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Disk {
-    /// File name of its image in the output directory.
-    pub image: String,
-    /// Size of the whole disk; a multiple of 1 MiB.
-    pub size: Size,
-    /// Disk GUID.
-    pub guid: Uuid,
-    /// Partitions in the order of their place on the disk.
-    pub partitions: Vec<Partition>,
-}
-
-impl Disk {
-    /// The partition that is mounted at `path`.
-    pub fn mounted_at(&self, path: &str) -> Option<&Partition> {
-        self.partitions.iter().find(|partition| partition.mount.as_deref() == Some(path))
-    }
-}
-
-/// A partition and what is in it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Partition {
-    /// Number in the table, from 1.
-    pub number: u32,
-    /// Name in the GPT.
-    pub name: String,
-    /// Partition type GUID.
-    pub kind: Uuid,
-    /// Unique partition GUID.
-    pub guid: Uuid,
-    /// Offset in bytes from the start of the disk; a multiple of 1 MiB.
-    pub start: u64,
-    /// Size in bytes.
-    pub size: Size,
-    /// What is in it.
-    pub content: Content,
-    /// Where the guest mounts it.
-    pub mount: Option<String>,
-}
-
-/// What is in a partition.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case")]
-pub enum Content {
-    /// GRUB's core image, without a file system.
-    BiosBoot,
-    /// FAT32.
-    Fat {
-        /// Volume id, shown as `XXXX-XXXX`.
-        volume_id: u32,
-        /// Volume label, at most 11 characters.
-        label: String,
-    },
-    /// ext4.
-    Ext4 {
-        /// UUID of the file system.
-        uuid: Uuid,
-        /// Label, at most 16 characters.
-        label: String,
-        /// Every feature, by mke2fs's names.
-        features: Vec<String>,
-    },
-    /// Swap space.
-    Swap {
-        /// UUID of the swap space.
-        uuid: Uuid,
-        /// Label, at most 15 characters.
-        label: String,
-    },
 }
 
 /// What of this host is used.

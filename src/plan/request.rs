@@ -7,13 +7,12 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::archive::hex;
+use super::storage::Storage;
 use super::{Guest, Script, User, checks, coming, resolve};
-use crate::appliance::{Appliance, Sizes};
-use crate::disk::layout::{self, LayoutRequest};
+use crate::appliance::Appliance;
 use crate::error::{Error, Result};
 use crate::hypervisor::{self, Hypervisor};
-use crate::plan::Disk;
-use crate::suite::{NetworkStack, Registry, Suite, ext4_features};
+use crate::suite::{NetworkStack, Registry, Suite};
 
 /// What the user's words mean for the suite; nothing but text and files was looked at.
 pub(super) struct Request<'a> {
@@ -27,6 +26,7 @@ pub(super) struct Request<'a> {
     pub system: Vec<String>,
     pub added: Vec<String>,
     pub removed: Vec<String>,
+    pub storage: Storage,
     pub guest: Guest,
     pub scripts: Scripts,
     /// No time in the image is later, where the environment says so.
@@ -58,12 +58,15 @@ impl<'a> Request<'a> {
             Some(name) => name.clone(),
             None => suite.flavour_for(hypervisor.name(), &architecture).to_owned(),
         };
+        let storage = Storage::read(appliance).map_err(|error| check(Err(error))).ok();
         match known_architecture(suite, hypervisor, &architecture) {
             // What there is for an architecture that there is not would only be told twice.
             Err(error) => check(Err(error)),
             Ok(()) => {
                 check(suite.kernel_packages(&flavour, &architecture).map(drop));
-                check(disk(appliance.sizes, suite, &architecture, String::new(), Uuid::nil()).map(drop));
+                if let Some(storage) = &storage {
+                    check(storage.plan(suite, &architecture, ("", ""), Uuid::nil()).map(drop));
+                }
             }
         }
         if let Some(memory) = appliance.memory {
@@ -107,6 +110,7 @@ impl<'a> Request<'a> {
         coming::check(appliance).into_iter().for_each(&mut check);
         let (guest, scripts) = guest(appliance, suite, hypervisor, &mut problems);
         Error::all(problems)?;
+        let storage = storage.unwrap_or_default();
 
         let mut added = appliance.add_packages.clone();
         if !guest.user.keys.is_empty() || !guest.root_keys.is_empty() {
@@ -114,7 +118,7 @@ impl<'a> Request<'a> {
         }
         added.sort();
         added.dedup();
-        let base = base_packages(suite, &flavour, &architecture)?;
+        let base = base_packages(suite, &flavour, &architecture, &storage)?;
         let mut system = system_packages(suite, &architecture, &guest)?;
         system.retain(|name| !base.contains(name));
         let has = |name: &String| base.contains(name) || system.contains(name);
@@ -132,6 +136,7 @@ impl<'a> Request<'a> {
             system,
             added,
             removed: appliance.remove_packages.clone(),
+            storage,
             guest,
             scripts,
             epoch,
@@ -212,30 +217,12 @@ fn variant_pattern(variant: Option<&str>) -> Result<&'static str> {
     }
 }
 
-/// Where everything lies on the disk, whose file is `image`; `seed` decides the identifiers alone.
-pub(super) fn disk(
-    sizes: Sizes,
-    suite: &Suite,
-    architecture: &str,
-    image: String,
-    seed: Uuid,
-) -> Result<Disk> {
-    layout::plan(&LayoutRequest {
-        architecture: architecture.to_owned(),
-        image,
-        disk: sizes.disk,
-        root: sizes.root,
-        swap: sizes.swap,
-        opt: sizes.opt,
-        ext4_features: ext4_features(suite.filesystem.ext4).into_iter().map(str::to_owned).collect(),
-        seed,
-    })
-}
-
-fn base_packages(suite: &Suite, flavour: &str, architecture: &str) -> Result<Vec<String>> {
+/// What the initial RAM file system is made of or takes in: what the disks need, too.
+fn base_packages(suite: &Suite, flavour: &str, architecture: &str, storage: &Storage) -> Result<Vec<String>> {
     let mut names = suite.bootstrap.packages.clone();
     names.extend(suite.kernel_packages(flavour, architecture)?.iter().cloned());
     names.extend(suite.initramfs.packages.iter().cloned());
+    names.extend(storage.packages());
     names.sort();
     names.dedup();
     Ok(names)

@@ -1,13 +1,14 @@
-//! What the machine does by itself at its first boots: growing its root, making its own keys, and the
+//! What the machine does by itself at its first boots: growing its file systems, making its own keys, and the
 //! user's own scripts.
 
 use crate::error::{Error, Result};
 use crate::host::run::SEARCH_PATH;
+use crate::host::template::fill;
 use crate::host::tree::Root;
-use crate::plan::Secrets;
+use crate::plan::{Plan, Secrets};
 
-const GROW_ROOT: &str = include_str!("guest/grow-root");
-const GROW_ROOT_UNIT: &str = include_str!("guest/rvmb-grow-root.service");
+const GROW: &str = include_str!("guest/grow");
+const GROW_UNIT: &str = include_str!("guest/rvmb-grow.service");
 const HOST_SECRETS: &str = include_str!("guest/host-secrets");
 const HOST_SECRETS_UNIT: &str = include_str!("guest/rvmb-host-secrets.service");
 const SNAKEOIL_UNIT: &str = include_str!("guest/rvmb-snakeoil.service");
@@ -19,9 +20,14 @@ const FIRSTLOGIN_PROFILE: &str = include_str!("guest/rvmb-firstlogin.sh");
 const MAKE_SSL_CERT: &str = "/usr/sbin/make-ssl-cert";
 
 /// Installs them.
-pub(super) fn configure(secrets: &Secrets, root: &Root) -> Result<()> {
-    root.write("/usr/lib/rvmb/grow-root", 0o755, GROW_ROOT)?;
-    unit(root, "rvmb-grow-root.service", GROW_ROOT_UNIT, "sysinit.target")?;
+pub(super) fn configure(plan: &Plan, secrets: &Secrets, root: &Root) -> Result<()> {
+    let growing: Vec<&str> =
+        plan.volumes().filter(|volume| volume.grows).filter_map(|volume| volume.mount).collect();
+    if !growing.is_empty() {
+        root.write("/usr/lib/rvmb/grow", 0o755, GROW)?;
+        let text = fill(GROW_UNIT, &[("@MOUNTS@", growing.join(" "))]);
+        unit(root, "rvmb-grow.service", &text, "sysinit.target")?;
+    }
     root.write("/usr/lib/rvmb/host-secrets", 0o755, HOST_SECRETS)?;
     unit(root, "rvmb-host-secrets.service", HOST_SECRETS_UNIT, "multi-user.target")?;
     // Where the package comes later, it makes its own.
@@ -89,7 +95,7 @@ mod tests {
     use super::*;
 
     const UNITS: [(&str, &str); 4] = [
-        (GROW_ROOT_UNIT, "sysinit.target"),
+        (GROW_UNIT, "sysinit.target"),
         (HOST_SECRETS_UNIT, "multi-user.target"),
         (SNAKEOIL_UNIT, "multi-user.target"),
         (FIRSTBOOT_UNIT, "multi-user.target"),
@@ -137,8 +143,15 @@ mod tests {
     }
 
     #[test]
+    fn what_grows_is_mounted_before() {
+        for key in ["RequiresMountsFor=@MOUNTS@\n", "ExecStart=/usr/lib/rvmb/grow @MOUNTS@\n"] {
+            assert!(GROW_UNIT.contains(key), "{key}");
+        }
+    }
+
+    #[test]
     fn the_scripts_are_shell() {
-        for script in [GROW_ROOT, HOST_SECRETS, FIRSTBOOT] {
+        for script in [GROW, HOST_SECRETS, FIRSTBOOT] {
             assert!(script.starts_with("#!/bin/sh\n"));
         }
     }

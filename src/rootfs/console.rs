@@ -1,6 +1,7 @@
 //! Boot messages and a login on screen and serial line, by settings of the tree's own GRUB. Shipped
 //! configuration files are never edited: the next upgrade would ask about them.
 
+use crate::disk::layout::ESP_MOUNT;
 use crate::error::Result;
 use crate::host::tree::Root;
 use crate::plan::Plan;
@@ -9,7 +10,15 @@ use crate::plan::Plan;
 pub(super) fn configure(plan: &Plan, root: &Root) -> Result<()> {
     root.write("/etc/default/grub.d/50-rvmb.cfg", 0o644, settings(&plan.guest.kernel_options))?;
     let flag = &plan.suite.boot.flag_file;
-    if flag.is_empty() { Ok(()) } else { root.write(flag, 0o644, "") }
+    if flag.is_empty() || !packages_find_the_disk(plan) { Ok(()) } else { root.write(flag, 0o644, "") }
+}
+
+/// Whether the packages put their boot loader where this one is: grub-cloud asks for the disk of /boot, takes
+/// it for the one that is started, and expects a place for UEFI.
+fn packages_find_the_disk(plan: &Plan) -> bool {
+    let boot = plan.holder_of("/boot").and_then(|holder| holder.mount);
+    let on_first = |mount| plan.disks.first().is_some_and(|disk| disk.mounted_at(mount).is_some());
+    plan.mounted_at(ESP_MOUNT).is_some() && boot.is_some_and(on_first)
 }
 
 fn settings(kernel_options: &str) -> String {

@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use super::{Site, seal};
+use crate::disk::layout::FileSystem;
 use crate::error::{Error, Result};
 use crate::host::tree::Root;
 use crate::plan::Plan;
@@ -22,17 +23,28 @@ const DPKG_LOG: &str = "/var/log/dpkg.log";
 const LOG_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// Settings of the tool that must be there before it first runs: path in the tree and content.
-pub fn settings(plan: &Plan) -> &'static [(&'static str, &'static str)] {
+pub fn settings(plan: &Plan) -> Vec<(&'static str, String)> {
     match plan.suite.initramfs.tool {
         // In a tree the root file system's type cannot be seen, and without it no fsck goes in. All
         // usual drivers go in, wherever the image boots next.
         InitramfsTool::InitramfsTools => {
-            &[("/etc/initramfs-tools/conf.d/rvmb.conf", "MODULES=most\nFSTYPE=ext4\n")]
+            let kinds = checked_early(plan).join(",");
+            vec![("/etc/initramfs-tools/conf.d/rvmb.conf", format!("MODULES=most\nFSTYPE={kinds}\n"))]
         }
         InitramfsTool::Dracut => {
-            &[("/etc/dracut.conf.d/10-rvmb.conf", "hostonly=\"no\"\nreproducible=\"yes\"\n")]
+            vec![("/etc/dracut.conf.d/10-rvmb.conf", "hostonly=\"no\"\nreproducible=\"yes\"\n".into())]
         }
     }
+}
+
+/// The file systems that are mounted before the machine's own programs are there, and so are checked by what
+/// is in the initial RAM file system: those of / and /usr. The tool takes a list with commas between.
+pub fn checked_early(plan: &Plan) -> Vec<&'static str> {
+    let holders = ["/", "/usr"].into_iter().filter_map(|path| plan.holder_of(path));
+    let mut kinds: Vec<&str> =
+        holders.filter_map(|holder| holder.content.file_system()).map(FileSystem::name).collect();
+    kinds.dedup();
+    kinds
 }
 
 /// Versions of the kernels in the tree, those of /boot/vmlinuz-VERSION.

@@ -85,5 +85,5 @@ pub fn configure(site: &Site<'_>, secrets: &Secrets, path: &Path) -> Result<()> 
     sources::configure(site.plan, &root)?;
     mounts::configure(site.plan, &root)?;
     console::configure(site.plan, &root)?;
-    boot_scripts::configure(secrets, &root)
+    boot_scripts::configure(site.plan, secrets, &root)
 }

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::disk::layout;
+
 /// How far a release can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -248,10 +250,19 @@ pub struct Boot {
     /// A file that must exist for the packages to refresh the boot loader on upgrades; may be empty.
     #[serde(default)]
     pub flag_file: String,
+    /// The file systems that every GRUB of the release reads, the signed one, too: /boot has to be one of them.
+    #[serde(default = "usually_read")]
+    pub reads: Vec<layout::FileSystem>,
     /// Whether a firmware with today's Secure Boot revocations starts it.
     pub secure_boot: bool,
     /// Answers for debconf, `package question type value`, the value possibly empty: upgrades must never ask for a disk.
     pub debconf: Vec<String>,
+}
+
+/// What GRUB reads since its version 2.00, of what can be made.
+fn usually_read() -> Vec<layout::FileSystem> {
+    use layout::FileSystem::{Btrfs, Ext3, Ext4, Xfs};
+    vec![Ext4, Ext3, Xfs, Btrfs]
 }
 
 /// What every machine of a release has, above what starts it.

@@ -6,8 +6,9 @@
 use std::fmt::Write as _;
 
 use super::style::{Style, Tone, printable};
+use crate::disk::layout::FileSystem;
 use crate::plan::{
-    Archive, Content, Disk, Guest, HostUse, Layer, Packages, Partition, Plan, Privilege, mirror_origin,
+    Archive, Content, Guest, HostUse, Layer, Packages, Plan, Privilege, Table, Volume, mirror_origin,
 };
 use crate::units::Size;
 
@@ -21,7 +22,7 @@ pub fn render(plan: &Plan, every_package: bool, style: Style) -> String {
     archive(&mut page, &plan.archive);
     packages(&mut page, &plan.packages);
     guest(&mut page, &plan.guest);
-    plan.disks.iter().for_each(|disk| self::disk(&mut page, disk));
+    disks(&mut page, plan);
     host(&mut page, &plan.host);
     output(&mut page, plan);
     if every_package {
@@ -146,29 +147,42 @@ fn guest(page: &mut Page, guest: &Guest) {
     page.line("Kernel options", &guest.kernel_options);
 }
 
-fn disk(page: &mut Page, disk: &Disk) {
-    page.heading(&format!("Disk, {}", disk.size));
-    let heads = format!("{:>3}  {:>12}  {:>10}  {:10}  {}", "no", "start", "size", "content", "mounted at");
-    page.line("Partitions", &heads);
-    for partition in &disk.partitions {
-        page.line("", row(partition).trim_end());
+fn disks(page: &mut Page, plan: &Plan) {
+    let is_only = plan.disks.len() == 1;
+    for (number, disk) in plan.disks.iter().enumerate() {
+        let name = if is_only { "Disk".to_owned() } else { format!("Disk {number}") };
+        page.heading(&format!("{name}, {}", disk.size));
+        if disk.table == Table::Msdos {
+            page.line("Table", "msdos, starts from a BIOS and not from UEFI");
+        }
+        let heads =
+            format!("{:>3}  {:>12}  {:>10}  {:10}  {}", "no", "start", "size", "content", "mounted at");
+        page.line("Partitions", &heads);
+        for partition in &disk.partitions {
+            page.line("", &row(&partition.number.to_string(), &Volume::from(partition)));
+            if let Content::Group { volumes, .. } = &partition.content {
+                volumes.iter().for_each(|volume| page.line("", &row("", &Volume::from(volume))));
+            }
+        }
     }
 }
 
-fn row(partition: &Partition) -> String {
-    let content = match &partition.content {
+fn row(number: &str, volume: &Volume<'_>) -> String {
+    let content = match volume.content {
         Content::BiosBoot => "BIOS boot",
-        Content::Fat { .. } => "FAT32",
-        Content::Ext4 { .. } => "ext4",
+        Content::Extended => "extended",
+        Content::Esp { .. } => "FAT32",
+        Content::Group { .. } => "LVM",
         Content::Swap { .. } => "swap",
+        other => other.file_system().map_or("", FileSystem::name),
     };
-    format!(
-        "{:>3}  {:>12}  {:>10}  {content:10}  {}",
-        partition.number,
-        Size(partition.start).to_string(),
-        partition.size.to_string(),
-        partition.mount.as_deref().unwrap_or_default()
-    )
+    let use_of = match (volume.content, volume.mount) {
+        (Content::Group { name, .. }, _) => format!("group {name}"),
+        (_, mount) => mount.unwrap_or_default().to_owned(),
+    };
+    let (start, size) = (Size(volume.start).to_string(), volume.size.to_string());
+    let row = format!("{number:>3}  {start:>12}  {size:>10}  {content:10}  {use_of}");
+    row.trim_end().to_owned()
 }
 
 fn host(page: &mut Page, host: &HostUse) {
@@ -212,7 +226,9 @@ fn list(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{BootstrapTool, Layers, Output, Package, Script, Source, Target, User};
+    use crate::plan::{
+        BootstrapTool, Disk, Layers, Output, Package, Partition, Script, Source, Target, User,
+    };
     use crate::suite::Registry;
     use uuid::Uuid;
 
@@ -232,6 +248,8 @@ mod tests {
             size: Size::mib(size_mib),
             content,
             mount: mount.map(str::to_owned),
+            options: None,
+            grows: false,
         }
     }
 
@@ -321,6 +339,7 @@ mod tests {
             disks: vec![Disk {
                 image: "web-disk0.qcow2".into(),
                 size: Size::mib(5228),
+                table: Table::Gpt,
                 guid: Uuid::nil(),
                 partitions: vec![
                     partition(14, 1, 4, Content::BiosBoot, None),
@@ -328,7 +347,7 @@ mod tests {
                         15,
                         5,
                         106,
-                        Content::Fat { volume_id: 1, label: "ESP".into() },
+                        Content::Esp { volume_id: 1, label: "ESP".into() },
                         Some("/boot/efi"),
                     ),
                     partition(2, 111, 1024, Content::Swap { uuid: Uuid::nil(), label: "swap".into() }, None),

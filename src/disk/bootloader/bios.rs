@@ -1,4 +1,5 @@
-//! GRUB for a BIOS: the boot sector in the MBR, the core image in the BIOS boot partition.
+//! GRUB for a BIOS: the boot sector in the MBR, the core image in the BIOS boot partition, or between an msdos
+//! table and the first partition.
 //!
 //! The offsets are those of GRUB's own installer, from include/grub/i386/pc/boot.h of GRUB 2: the boot
 //! sector reads the first sector of the core image from an address patched into it, and that sector reads
@@ -7,20 +8,19 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use uuid::Uuid;
-
 use super::LARGEST;
-use super::{DIRECTORY, InTree, menu};
+use super::{DIRECTORY, Home, InTree, menu};
 use crate::disk::gpt::SECTOR;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::tree::Root;
-use crate::plan::{Content, Disk};
+use crate::plan::{Content, Disk, Table};
 
 /// Where the package grub-pc-bin keeps its files.
 const MODULES: &str = "/usr/lib/grub/i386-pc";
 
-/// What the core image needs to find /boot/grub; all else it loads from there.
-const CORE_MODULES: &[&str] = &["biosdisk", "part_gpt", "part_msdos", "ext2", "search_fs_uuid"];
+/// What the core image needs to find /boot/grub, beside the module of its file system; all else it loads from
+/// there.
+const CORE_MODULES: &[&str] = &["biosdisk", "part_gpt", "part_msdos", "search_fs_uuid"];
 
 const SECTOR_BYTES: usize = 512;
 /// `GRUB_BOOT_MACHINE_BPB_START`: the jump over the BIOS parameter block ends here.
@@ -56,7 +56,7 @@ pub struct Images {
 
 /// Writes GRUB's modules to /boot/grub/i386-pc and lets the guest's grub-mkimage make the core image there,
 /// as grub-install does.
-pub(super) fn prepare(guest: &Root, root: Uuid, in_tree: InTree<'_>) -> Result<Images> {
+pub(super) fn prepare(guest: &Root, home: &Home, in_tree: InTree<'_>) -> Result<Images> {
     let missing = || {
         Error::build("the tree has no GRUB for a BIOS")
             .hint("The package grub-pc-bin has to be installed in the machine.")
@@ -71,13 +71,14 @@ pub(super) fn prepare(guest: &Root, root: Uuid, in_tree: InTree<'_>) -> Result<I
     }
     guest.write(format!("{directory}/boot.img"), 0o644, &boot)?;
     let config = format!("{directory}/load.cfg");
-    guest.write(&config, 0o644, menu::find_root(root).as_bytes())?;
+    guest.write(&config, 0o644, menu::find_files(home).as_bytes())?;
     let core_path = format!("{directory}/core.img");
     guest.remove(&core_path)?;
     in_tree("grub-mkimage")
-        .args(["--format", "i386-pc", "--directory", MODULES, "--prefix", DIRECTORY])
+        .args(["--format", "i386-pc", "--directory", MODULES, "--prefix", home.path(DIRECTORY)])
         .args(["--config", &config, "--output", &core_path])
         .args(CORE_MODULES)
+        .arg(home.module())
         .run()
         .map_err(|error| error.within("making GRUB's core image"))?;
     let core = guest.read_bytes(&core_path, LARGEST)?;
@@ -93,21 +94,37 @@ fn is_loaded(name: &str) -> bool {
 ///
 /// # Errors
 ///
-/// A build error where the disk has no BIOS boot partition, the images are not GRUB's or do not fit.
+/// A build error where the disk has no place for the core image, or the images are not GRUB's or do not fit.
 pub fn embed(raw: &File, images: &Images, disk: &Disk) -> Result<()> {
-    let found = disk.partitions.iter().find(|partition| partition.content == Content::BiosBoot);
-    let partition = found.ok_or_else(|| Error::build("the disk has no BIOS boot partition"))?;
-    let first_sector = partition.start / SECTOR;
+    let (start, size) = core_place(disk)?;
+    let first_sector = start / SECTOR;
     let core = patch_core(&images.core, first_sector)?;
-    if core.len() as u64 > partition.size.bytes() {
-        return Err(Error::build("GRUB's core image does not fit into the BIOS boot partition"));
+    if core.len() as u64 > size {
+        return Err(Error::build(format!("GRUB's core image has {} bytes, and room for {size}", core.len())));
     }
     let doing = || "writing GRUB's boot sector".to_owned();
     let mut sector = [0; SECTOR_BYTES];
     raw.read_exact_at(&mut sector, 0).context(Kind::Build, doing)?;
     patch_boot(&mut sector, &images.boot, first_sector)?;
     raw.write_all_at(&sector, 0).context(Kind::Build, doing)?;
-    raw.write_all_at(&core, partition.start).context(Kind::Build, || "writing GRUB's core image".into())
+    raw.write_all_at(&core, start).context(Kind::Build, || "writing GRUB's core image".into())
+}
+
+/// Where the core image goes, and how many bytes it may have: the BIOS boot partition of a GPT; what lies between
+/// an msdos table, which takes the first sector, and the first partition.
+fn core_place(disk: &Disk) -> Result<(u64, u64)> {
+    match disk.table {
+        Table::Gpt => {
+            let found = disk.partitions.iter().find(|partition| partition.content == Content::BiosBoot);
+            let partition = found.ok_or_else(|| Error::build("the disk has no BIOS boot partition"))?;
+            Ok((partition.start, partition.size.bytes()))
+        }
+        Table::Msdos => {
+            let starts = disk.partitions.iter().map(|partition| partition.start);
+            let first = starts.chain([disk.size.bytes()]).min().unwrap_or(0);
+            Ok((SECTOR, first.saturating_sub(SECTOR)))
+        }
+    }
 }
 
 /// Puts the boot code around what else the first sector holds.

@@ -6,10 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use uuid::Uuid;
-
 use super::LARGEST;
-use super::{DIRECTORY, InTree, menu};
+use super::{DIRECTORY, Home, InTree, menu};
 use crate::disk::architecture::Architecture;
 use crate::error::{Error, Result};
 use crate::host::tree::Root;
@@ -20,6 +18,7 @@ use crate::suite::Boot;
 const MODULES: &[&str] = &[
     "all_video",
     "boot",
+    "btrfs",
     "cat",
     "configfile",
     "echo",
@@ -50,6 +49,7 @@ const MODULES: &[&str] = &[
     "sleep",
     "test",
     "true",
+    "xfs",
 ];
 
 /// Gathers the files of the EFI system partition, by path.
@@ -57,7 +57,7 @@ pub(super) fn prepare(
     guest: &Root,
     boot: &Boot,
     architecture: Architecture,
-    root: Uuid,
+    home: &Home,
     in_tree: InTree<'_>,
 ) -> Result<BTreeMap<String, Vec<u8>>> {
     let Architecture { efi_suffix: suffix, .. } = architecture;
@@ -70,7 +70,7 @@ pub(super) fn prepare(
         Some(grub) => grub,
         None => unsigned(guest, architecture, boot, in_tree)?,
     };
-    let stub = menu::stub(root).into_bytes();
+    let stub = menu::stub(home).into_bytes();
     let own = boot.efi_directory.as_str();
     let fallback = format!("BOOT/BOOT{}.EFI", suffix.to_ascii_uppercase());
     let mut files = BTreeMap::new();
@@ -133,6 +133,7 @@ fn is_directory_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::layout::FileSystem;
 
     fn boot() -> Boot {
         let list = |path: &str| vec![format!("/lib/{path}.latest"), format!("/lib/{path}")];
@@ -143,6 +144,7 @@ mod tests {
             grub_efi: list("grub"),
             mok_manager: list("mm"),
             flag_file: String::new(),
+            reads: Vec::new(),
             secure_boot: true,
             debconf: Vec::new(),
         }
@@ -157,7 +159,8 @@ mod tests {
             guest.write(format!("/lib/{name}"), 0o644, name.as_bytes()).unwrap();
         }
         let in_tree: InTree<'_> = &|_| unreachable!("nothing is run");
-        let files = prepare(&guest, &boot(), Architecture::find("amd64").unwrap(), Uuid::nil(), in_tree)?;
+        let home = Home { identifier: "0".into(), kind: FileSystem::Ext4, is_boot: false };
+        let files = prepare(&guest, &boot(), Architecture::find("amd64").unwrap(), &home, in_tree)?;
         let text = |content: Vec<u8>| String::from_utf8(content).unwrap();
         Ok(files.into_iter().map(|(path, content)| (path, text(content))).collect())
     }

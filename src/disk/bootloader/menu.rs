@@ -2,10 +2,8 @@
 
 use std::fmt::Write;
 
-use uuid::Uuid;
-
-use super::DIRECTORY;
 use super::kernels::Kernel;
+use super::{DIRECTORY, Home};
 use crate::host::run::quote;
 
 /// Bytes of an environment block (GRUB manual, "The GRUB environment block").
@@ -15,8 +13,10 @@ const ENVIRONMENT_BYTES: usize = 1024;
 pub(super) struct Menu<'a> {
     /// The system's name, as [`title`] makes it.
     pub(super) system: &'a str,
-    /// UUID of the root file system.
-    pub(super) root: Uuid,
+    /// What `root=UUID=` takes for the root file system.
+    pub(super) root: &'a str,
+    /// Where the kernels are.
+    pub(super) home: &'a Home,
     /// Kernel command line beside `root=` and `ro`.
     pub(super) options: &'a str,
     /// Whether GRUB itself drives the serial port: elsewhere the firmware does.
@@ -40,7 +40,7 @@ impl Menu<'_> {
                  fi\n",
             );
         }
-        let _ = writeln!(text, "search --no-floppy --fs-uuid --set=root {}", self.root);
+        let _ = writeln!(text, "search --no-floppy --fs-uuid --set=root {}", self.home.identifier);
         for (kind, extra) in [("", ""), (" (recovery mode)", " single")] {
             for kernel in kernels {
                 self.entry(&mut text, kernel, kind, extra);
@@ -51,6 +51,7 @@ impl Menu<'_> {
 
     fn entry(&self, text: &mut String, kernel: &Kernel, kind: &str, extra: &str) {
         let Kernel { version, image, initrd } = kernel;
+        let (image, initrd) = (self.home.path(image), self.home.path(initrd));
         let options: String =
             self.options.split_whitespace().map(|option| format!(" {}", quote(option))).collect();
         let system = self.system;
@@ -81,20 +82,22 @@ pub(super) fn environment_block() -> String {
     format!("{header}{}", "#".repeat(ENVIRONMENT_BYTES - header.len()))
 }
 
-/// Finds the root file system and sets where GRUB's files are: the start of every way to grub.cfg. In the
+/// Finds the file system with GRUB's files and sets where they are: the start of every way to grub.cfg. In the
 /// first words that a core image runs there is no `search` command yet, only its modules' own.
-pub(super) fn find_root(root: Uuid) -> String {
-    format!("search.fs_uuid {root} root\nset prefix=($root)'{DIRECTORY}'\n")
+pub(super) fn find_files(home: &Home) -> String {
+    let directory = home.path(DIRECTORY);
+    format!("search.fs_uuid {} root\nset prefix=($root)'{directory}'\n", home.identifier)
 }
 
 /// The text of grub.cfg beside an EFI program.
-pub(super) fn stub(root: Uuid) -> String {
-    format!("{}configfile $prefix/grub.cfg\n", find_root(root))
+pub(super) fn stub(home: &Home) -> String {
+    format!("{}configfile $prefix/grub.cfg\n", find_files(home))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::layout::FileSystem;
 
     fn kernel(version: &str) -> Kernel {
         let (image, initrd) = (format!("/boot/vmlinuz-{version}"), format!("/boot/initrd.img-{version}"));
@@ -103,15 +106,33 @@ mod tests {
 
     #[test]
     fn the_menu_starts_the_newest_kernel() {
-        let root = uuid::uuid!("6ba7b810-9dad-11d1-80b4-00c04fd430c8");
+        let (root, home) = ("6ba7b810-9dad-11d1-80b4-00c04fd430c8", home(false));
         let options = "console=tty1 console=ttyS0";
-        let menu = Menu { system: "Debian 12 (bookworm)", root, options, serial: true };
+        let menu = Menu { system: "Debian 12 (bookworm)", root, home: &home, options, serial: true };
         insta::assert_snapshot!(menu.text(&[kernel("6.2"), kernel("6.1")]));
+    }
+
+    fn home(is_boot: bool) -> Home {
+        let identifier = "6ba7b810-9dad-11d1-80b4-00c04fd430c8".to_owned();
+        Home { identifier, kind: FileSystem::Ext4, is_boot }
+    }
+
+    #[test]
+    fn a_file_system_of_its_own_for_boot_has_no_directory_boot() {
+        let home = home(true);
+        let menu = Menu { system: "x", root: "r", home: &home, options: "", serial: false };
+        let text = menu.text(&[kernel("6.1")]);
+        assert!(text.contains("--set=root 6ba7b810-"), "{text}");
+        assert!(text.contains("linux /vmlinuz-6.1 root=UUID=r ro\n"), "{text}");
+        assert!(text.contains("initrd /initrd.img-6.1\n"), "{text}");
+        assert!(stub(&home).contains("set prefix=($root)'/grub'\n"), "{}", stub(&home));
     }
 
     #[test]
     fn options_cannot_end_the_entry() {
-        let menu = Menu { system: "x", root: Uuid::nil(), options: "a=1;reboot\n} $b 'c", serial: false };
+        let home = home(false);
+        let menu =
+            Menu { system: "x", root: "r", home: &home, options: "a=1;reboot\n} $b 'c", serial: false };
         let text = menu.text(&[kernel("6.1")]);
         assert!(text.contains(r"ro 'a=1;reboot' '}' '$b' ''\''c'"), "{text}");
     }

@@ -118,7 +118,7 @@ impl Bench {
             .unwrap_or_else(|error| panic!("the report is no JSON: {error}: {report}"));
         let checks = parsed["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
         // Those of the guest, the login, the start, and the power off.
-        assert_eq!(checks.len(), 12, "{report}");
+        assert_eq!(checks.len(), 13, "{report}");
         for check in checks {
             let may_be_skipped = check["name"] == "first-boot" && !self.has_first_boot_script();
             let expected = if may_be_skipped { "skipped" } else { "ok" };

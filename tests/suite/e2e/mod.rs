@@ -1,6 +1,7 @@
 //! Whole machines: baked from an archive, looked at, booted; and what is left when that is cut short.
 
 mod debian;
+mod disks;
 mod first_boot;
 mod inputs;
 mod kill;

@@ -1,0 +1,225 @@
+//! What a manifest promises of the guest. Pure: a text in.
+
+use serde::Deserialize;
+
+use crate::error::{Context, Error, Kind, Result};
+
+/// What a manifest promises of the guest. That there is one says that rvmb built the image.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Promises {
+    /// The first user.
+    pub(super) user: Option<User>,
+    /// Packages that were asked for, in apt's words.
+    pub(super) packages: Vec<String>,
+    /// Whether a script runs at the first boot.
+    pub(super) first_boot: bool,
+    /// What is on the disks.
+    pub(super) storage: Storage,
+}
+
+/// The first user.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(super) struct User {
+    /// Log-in name.
+    pub(super) name: String,
+    /// Whether the password is locked.
+    #[serde(default)]
+    pub(super) locked: bool,
+    /// Whether the password is the user's own name.
+    #[serde(default)]
+    pub(super) default_password: bool,
+}
+
+/// What is on the disks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Storage {
+    /// Whether only a BIOS starts it: it has an msdos table.
+    pub(super) bios_only: bool,
+    /// Where the root file system begins.
+    pub(super) root: Option<Root>,
+    /// Mount points with their file systems.
+    pub(super) mounts: Vec<(String, String)>,
+    /// Mount points of the file systems that grow.
+    pub(super) growing: Vec<String>,
+    /// Number of swap spaces.
+    pub(super) swaps: usize,
+}
+
+/// Where the root file system begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Root {
+    /// Number of the disk, from 0.
+    pub(super) disk: usize,
+    /// Offset in bytes.
+    pub(super) offset: u64,
+    /// Its kind, as mount(8) has it.
+    pub(super) kind: String,
+}
+
+/// The part of a manifest that is used here; whatever else it has is passed over.
+#[derive(Deserialize)]
+struct Manifest {
+    plan: Plan,
+}
+
+#[derive(Deserialize)]
+struct Plan {
+    disks: Vec<Disk>,
+    guest: Option<Guest>,
+    packages: Option<Packages>,
+}
+
+#[derive(Deserialize)]
+struct Disk {
+    image: String,
+    #[serde(default)]
+    table: String,
+    #[serde(default)]
+    partitions: Vec<Volume>,
+}
+
+/// A partition or a logical volume.
+#[derive(Deserialize)]
+struct Volume {
+    #[serde(default)]
+    start: u64,
+    mount: Option<String>,
+    #[serde(default)]
+    grows: bool,
+    content: Content,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    #[serde(rename = "type")]
+    kind: String,
+    /// Those of a volume group.
+    #[serde(default)]
+    volumes: Vec<Volume>,
+}
+
+#[derive(Deserialize)]
+struct Guest {
+    user: Option<User>,
+    firstboot: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Packages {
+    #[serde(default)]
+    added: Vec<String>,
+}
+
+/// The images' file names and what is promised of the guest.
+///
+/// # Errors
+///
+/// A configuration error where the text is no manifest, or names no files beside it.
+pub(super) fn parse(text: &str) -> Result<(Vec<String>, Promises)> {
+    let manifest: Manifest =
+        serde_json::from_str(text).context(Kind::Config, || "the manifest is not understood".to_owned())?;
+    let Plan { disks, guest, packages } = manifest.plan;
+    if disks.is_empty() {
+        return Err(Error::config("the manifest names no disk"));
+    }
+    for Disk { image, .. } in &disks {
+        if image.is_empty() || image.contains('/') || image == ".." || image == "." {
+            return Err(Error::config(format!(
+                "the manifest names {image:?}, which is not a file beside it"
+            )));
+        }
+    }
+    let storage = storage(&disks);
+    let first_boot = guest.as_ref().is_some_and(|guest| guest.firstboot.is_some());
+    let promises = Promises {
+        user: guest.and_then(|guest| guest.user),
+        packages: packages.map(|packages| packages.added).unwrap_or_default(),
+        first_boot,
+        storage,
+    };
+    Ok((disks.into_iter().map(|disk| disk.image).collect(), promises))
+}
+
+fn storage(disks: &[Disk]) -> Storage {
+    let mut storage =
+        Storage { bios_only: disks.first().is_some_and(|disk| disk.table == "msdos"), ..Storage::default() };
+    for (number, disk) in disks.iter().enumerate() {
+        for volume in disk.partitions.iter().flat_map(|one| [one].into_iter().chain(&one.content.volumes)) {
+            let kind = match volume.content.kind.as_str() {
+                "swap" => {
+                    storage.swaps += 1;
+                    continue;
+                }
+                "esp" | "fat" => "vfat",
+                other => other,
+            };
+            let Some(mount) = &volume.mount else { continue };
+            if mount == "/" {
+                storage.root = Some(Root { disk: number, offset: volume.start, kind: kind.to_owned() });
+            }
+            storage.mounts.push((mount.clone(), kind.to_owned()));
+            if volume.grows {
+                storage.growing.push(mount.clone());
+            }
+        }
+    }
+    storage
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_is_read_for_what_is_needed() {
+        let text = r#"{"version": 1, "plan": {"format": 1, "disks": [{"image": "vm-disk0.qcow2", "new": 1}],
+            "guest": {"user": {"name": "bob", "locked": false, "default_password": true}, "firstboot": null},
+            "packages": {"added": ["nginx=1.2"], "base": []}}}"#;
+        let (images, promises) = parse(text).unwrap();
+        assert_eq!(images, ["vm-disk0.qcow2"]);
+        let user = Some(User { name: "bob".to_owned(), locked: false, default_password: true });
+        let packages = vec!["nginx=1.2".to_owned()];
+        assert_eq!(promises, Promises { user, packages, ..Promises::default() });
+
+        let text = r#"{"plan": {"disks": [{"image": "a"}], "guest": {"firstboot": {"path": "x"}}}}"#;
+        assert!(parse(text).unwrap().1.first_boot);
+
+        let (_, promises) = parse(r#"{"plan": {"disks": [{"image": "a"}]}}"#).unwrap();
+        assert_eq!(promises, Promises::default());
+    }
+
+    #[test]
+    fn what_is_on_the_disks_is_known() {
+        let text = r#"{"plan": {"disks": [
+            {"image": "a", "table": "msdos", "partitions": [
+                {"start": 1, "content": {"type": "extended"}, "mount": null},
+                {"start": 1, "content": {"type": "swap"}, "mount": null},
+                {"start": 2, "content": {"type": "fat"}, "mount": "/d"}]},
+            {"image": "b", "partitions": [
+                {"start": 3, "mount": null, "grows": true, "content": {"type": "group", "volumes": [
+                    {"start": 4, "mount": "/", "grows": true, "content": {"type": "ext4"}},
+                    {"start": 5, "mount": null, "content": {"type": "swap"}}]}}]}]}}"#;
+        let (images, Promises { storage, .. }) = parse(text).unwrap();
+        assert_eq!(images, ["a", "b"]);
+        let pair = |mount: &str, kind: &str| (mount.to_owned(), kind.to_owned());
+        let expected = Storage {
+            bios_only: true,
+            root: Some(Root { disk: 1, offset: 4, kind: "ext4".into() }),
+            mounts: vec![pair("/d", "vfat"), pair("/", "ext4")],
+            growing: vec!["/".into()],
+            swaps: 2,
+        };
+        assert_eq!(storage, expected);
+    }
+
+    #[test]
+    fn a_manifest_does_not_lead_elsewhere() {
+        for image in ["../etc/shadow", "/etc/shadow", "..", ""] {
+            let text = format!(r#"{{"plan": {{"disks": [{{"image": "a"}}, {{"image": "{image}"}}]}}}}"#);
+            assert_eq!(parse(&text).unwrap_err().kind(), Kind::Config, "{image}");
+        }
+        assert_eq!(parse(r#"{"plan": {"disks": []}}"#).unwrap_err().kind(), Kind::Config);
+        assert_eq!(parse("{}").unwrap_err().kind(), Kind::Config);
+        assert_eq!(parse("").unwrap_err().kind(), Kind::Config);
+    }
+}

@@ -1,0 +1,50 @@
+//! The partition table of a planned disk, of whichever kind.
+
+use std::fs::File;
+
+use super::{gpt, mbr};
+use crate::error::Result;
+use crate::plan::{Content, Disk, Partition, Table};
+
+/// Writes the partition table of `disk` into `raw`, a file of the disk's size.
+///
+/// # Errors
+///
+/// A build error where the plan's partitions are no partition table, or writing fails.
+pub(super) fn write(raw: &mut File, disk: &Disk) -> Result<()> {
+    match disk.table {
+        Table::Gpt => gpt::write(raw, disk),
+        Table::Msdos => mbr::write(raw, &msdos(disk)),
+    }
+}
+
+/// The msdos table of a disk. Its first partition is active: some BIOSes start no disk without one.
+fn msdos(disk: &Disk) -> mbr::Table {
+    let first = disk.partitions.iter().find(|partition| partition.content != Content::Extended);
+    let active = first.map(|partition| partition.number).filter(|number| *number <= mbr::PRIMARIES);
+    let entry = |partition: &Partition| mbr::Entry {
+        number: partition.number,
+        start: partition.start,
+        size: partition.size.bytes(),
+        kind: kind(&partition.content),
+        active: active == Some(partition.number),
+        is_logical: partition.number > mbr::PRIMARIES,
+    };
+    let (signature, ..) = disk.guid.as_fields();
+    mbr::Table { size: disk.size.bytes(), signature, partitions: disk.partitions.iter().map(entry).collect() }
+}
+
+fn kind(content: &Content) -> u8 {
+    match content {
+        Content::Extended => mbr::TYPE_EXTENDED_LBA,
+        Content::Esp { .. } => mbr::TYPE_ESP,
+        Content::Fat { .. } => mbr::TYPE_FAT32,
+        Content::Swap { .. } => mbr::TYPE_SWAP,
+        Content::Group { .. } => mbr::TYPE_LVM,
+        Content::BiosBoot
+        | Content::Ext4 { .. }
+        | Content::Ext3 { .. }
+        | Content::Xfs { .. }
+        | Content::Btrfs { .. } => mbr::TYPE_LINUX,
+    }
+}
