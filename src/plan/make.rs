@@ -167,15 +167,17 @@ fn assemble(
     let debconf: Vec<String> =
         request.suite.bootstrap.debconf.iter().chain(&request.suite.boot.debconf).cloned().collect();
     let layers = layers(&request, &host, &index, &debconf, epoch)?;
+    let format = request.hypervisor.disk_format();
+    let id = identity(appliance, &request, &index, &layers, format, epoch)?;
     let target = Target {
         hypervisor: request.hypervisor.name().to_owned(),
-        format: request.hypervisor.disk_format().to_owned(),
+        format: format.to_owned(),
         flavour: request.flavour.clone(),
         memory: appliance.memory.unwrap_or(request.hypervisor.default_memory()),
         cpus: appliance.cpus.unwrap_or(request.hypervisor.default_cpus()),
+        nic: request.network.nic(id),
     };
-    let id = identity(appliance, &request, &index, &layers, &target, epoch)?;
-    let image = format!("{}-disk0.{}", request.guest.hostname, target.format);
+    let image = format!("{}-disk0.{format}", request.guest.hostname);
     let disk = request::disk(appliance.sizes, request.suite, &request.architecture, image, id)?;
     let secrets = secrets(appliance, &request, host.access.clone(), id)?;
     let packages = Packages {
@@ -230,7 +232,7 @@ fn identity(
     request: &Request<'_>,
     index: &Index,
     layers: &Layers,
-    target: &Target,
+    format: &str,
     epoch: i64,
 ) -> Result<Uuid> {
     let keys = [Some(&layers.base), Some(&layers.initramfs), Some(&layers.system), layers.packages.as_ref()];
@@ -248,7 +250,7 @@ fn identity(
         keys,
         request.suite,
         guest,
-        &target.format,
+        format,
         &request.architecture,
         sizes,
         mirrors,

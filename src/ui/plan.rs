@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use super::style::{Style, Tone, printable};
 use crate::plan::{
-    Archive, Content, Disk, Guest, HostUse, Layer, Packages, Partition, Plan, Privilege, mirror_origin,
+    Addressing, Archive, Connection, Content, Disk, Guest, GuestNetwork, HostUse, Layer, Nic, Packages,
+    Partition, Plan, Privilege, mirror_origin,
 };
 use crate::units::Size;
 
@@ -21,6 +22,7 @@ pub fn render(plan: &Plan, every_package: bool, style: Style) -> String {
     archive(&mut page, &plan.archive);
     packages(&mut page, &plan.packages);
     guest(&mut page, &plan.guest);
+    network(&mut page, &plan.guest.network, &plan.target.nic);
     plan.disks.iter().for_each(|disk| self::disk(&mut page, disk));
     host(&mut page, &plan.host);
     output(&mut page, plan);
@@ -146,6 +148,34 @@ fn guest(page: &mut Page, guest: &Guest) {
     page.line("Kernel options", &guest.kernel_options);
 }
 
+fn network(page: &mut Page, network: &GuestNetwork, nic: &Nic) {
+    page.heading("Network");
+    match &network.addressing {
+        Addressing::Dhcp => page.line("Addresses", "from DHCP, on every Ethernet interface"),
+        Addressing::Static(fixed) => {
+            page.line("Addresses", &list(&texts(&fixed.addresses)));
+            let which = if fixed.mac.is_some() { "the one with the MAC address" } else { "the first one" };
+            page.line("Interface", which);
+            let gateways: Vec<String> =
+                fixed.gateways.iter().map(|gateway| gateway.address.to_string()).collect();
+            page.line("Gateway", &list(&gateways));
+        }
+    }
+    if !network.name_servers.is_empty() {
+        page.line("Name servers", &list(&texts(&network.name_servers)));
+    }
+    page.some("Search domain", network.search.as_deref());
+    page.line("MAC address", &nic.mac.to_string());
+    match &nic.connection {
+        Connection::Bridge(name) => page.line("Connected to", &format!("bridge {name}")),
+        Connection::LibvirtNetwork(name) => page.line("Connected to", &format!("libvirt's network {name}")),
+    }
+}
+
+fn texts(values: &[impl ToString]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
 fn disk(page: &mut Page, disk: &Disk) {
     page.heading(&format!("Disk, {}", disk.size));
     let heads = format!("{:>3}  {:>12}  {:>10}  {:10}  {}", "no", "start", "size", "content", "mounted at");
@@ -261,6 +291,7 @@ mod tests {
                 flavour: "cloud".into(),
                 memory: Size::mib(512),
                 cpus: 1,
+                nic: Nic { mac: "52:54:00:12:34:56".parse().unwrap(), connection: Connection::default() },
             },
             archive: Archive {
                 sources: ["bookworm", "bookworm-updates"]
@@ -302,6 +333,7 @@ mod tests {
                 domain: "example.org".into(),
                 locale: "C.UTF-8".into(),
                 timezone: "UTC".into(),
+                network: GuestNetwork::default(),
                 user: User {
                     name: "bob".into(),
                     full_name: "Bob".into(),
