@@ -232,7 +232,7 @@ fn read_static(
         wanted.addresses.iter().map(|text| problems.keep(address::with_prefix("--ip", text))).collect();
     let (Some(written), false) = (written.into_iter().collect::<Option<Vec<_>>>(), mask == Some(None)) else {
         // Whatever depends on them would only be wrong as well.
-        return StaticAddresses { mac, ..StaticAddresses::default() };
+        return StaticAddresses::default();
     };
     let count = written.len();
     let mut addresses: Vec<Address> = Vec::new();
@@ -242,11 +242,12 @@ fn read_static(
         }
     }
     if addresses.len() < count {
-        return StaticAddresses { mac, addresses, gateways: Vec::new() };
+        return StaticAddresses::default();
     }
     fits_one_ipv4(wanted, &mut addresses, stack, problems);
     let gateways = gateway::read(&wanted.gateways, &addresses, problems);
-    StaticAddresses { mac, addresses, gateways }
+    let decided = wanted.gateways == [NONE] || gateways.iter().any(|gateway| gateway.address.is_ipv6());
+    StaticAddresses { mac, addresses, gateways, router_advertisements: !decided }
 }
 
 /// An address in its network. `before` are those that were read before it.

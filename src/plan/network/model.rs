@@ -42,6 +42,9 @@ pub struct StaticAddresses {
     pub addresses: Vec<Address>,
     /// Default routes, at most one for each family.
     pub gateways: Vec<Gateway>,
+    /// Whether routers that announce themselves are listened to, which give addresses and a default route of
+    /// IPv6; not where the user decided on that route.
+    pub router_advertisements: bool,
 }
 
 /// An address and the network that it is in.

@@ -273,6 +273,20 @@ fn dhcp_takes_name_servers_and_a_search_domain() {
 }
 
 #[test]
+fn routers_are_listened_to_where_nothing_is_said() {
+    let cases: [(&[(&str, &str)], bool); 4] = [
+        (&[("ip", "192.0.2.10")], true),
+        (&[("ip", "192.0.2.10,2001:db8::10"), ("gw", "192.0.2.1")], true),
+        (&[("ip", "192.0.2.10"), ("gw", "none")], false),
+        (&[("ip", "2001:db8::10"), ("gw", "2001:db8::1")], false),
+    ];
+    for (options, expected) in cases {
+        let request = good(options);
+        assert_eq!(request.guest.static_addresses().unwrap().router_advertisements, expected, "{options:?}");
+    }
+}
+
+#[test]
 fn a_planned_network_is_plain_data() {
     let request = good(&[("ip", "192.0.2.10,2001:db8::10"), ("mac", "52:54:00:ab:cd:ef")]);
     let text = serde_json::to_value(&request.guest).unwrap();
@@ -287,6 +301,7 @@ fn a_planned_network_is_plain_data() {
                     { "address": "2001:db8::10", "prefix": 64, "broadcast": null },
                 ],
                 "gateways": [{ "address": "192.0.2.1", "on_link": false }],
+                "router_advertisements": true,
             },
             "name_servers": ["192.0.2.1"],
             "search": null,
