@@ -1,6 +1,7 @@
 //! What is checked inside the guest: the script that does it and the lines that it says.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use uuid::Uuid;
 
@@ -9,6 +10,7 @@ use super::firmware::Firmware;
 use super::report::Outcome;
 use crate::host::run::quote;
 use crate::host::template::fill;
+use crate::plan::GuestNetwork;
 
 const SCRIPT: &str = include_str!("guest.sh.in");
 /// What every line of the script begins with.
@@ -48,6 +50,8 @@ pub(super) struct Questions {
     pub(super) built_by_rvmb: bool,
     /// Whether a script has to run at the first boot.
     pub(super) first_boot: bool,
+    /// The network that it has to be in.
+    pub(super) network: GuestNetwork,
     /// What has to have started the guest.
     pub(super) firmware: Firmware,
     /// Seconds until the script no longer waits for the system to have started.
@@ -68,11 +72,32 @@ impl Questions {
             ("@PACKAGES_KNOWN@", yes_or_no(self.packages.is_some())),
             ("@BUILT_BY_RVMB@", yes_or_no(self.built_by_rvmb)),
             ("@FIRST_BOOT@", yes_or_no(self.first_boot)),
+            ("@ADDRESSES@", quote(&self.addresses())),
+            ("@ROUTES@", quote(&self.routes())),
+            ("@NAME_SERVERS@", quote(&words(&self.network.name_servers))),
             ("@FIRMWARE@", self.firmware.to_string()),
             ("@PATIENCE@", self.patience.to_string()),
         ];
         fill(SCRIPT, &values)
     }
+
+    /// The addresses that the guest has to have; empty for any.
+    fn addresses(&self) -> String {
+        let fixed = self.network.static_addresses();
+        let addresses = fixed.iter().flat_map(|fixed| &fixed.addresses).map(|address| address.address);
+        words(&addresses.collect::<Vec<_>>())
+    }
+
+    /// The families of which it has to have a default route. DHCP gives one of IPv4.
+    fn routes(&self) -> String {
+        let Some(fixed) = self.network.static_addresses() else { return "4".to_owned() };
+        let family = |address: IpAddr| if address.is_ipv4() { "4" } else { "6" };
+        words(&fixed.gateways.iter().map(|gateway| family(gateway.address)).collect::<Vec<_>>())
+    }
+}
+
+fn words(values: &[impl ToString]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// A password that nobody can guess, for a machine that lives for minutes.
@@ -174,6 +199,7 @@ mod tests {
             packages: Some(vec!["nginx=1.2-3".to_owned(), "curl/trixie-backports".to_owned()]),
             built_by_rvmb: true,
             first_boot: false,
+            network: GuestNetwork::default(),
             firmware: Firmware::Uefi,
             patience: 450,
         }
@@ -236,6 +262,9 @@ mod tests {
             "packages_known=yes",
             "built_by_rvmb=yes",
             "first_boot=no",
+            "wanted_addresses=''",
+            "wanted_routes=4",
+            "wanted_servers=''",
             "firmware=uefi",
             "patience=450",
         ];

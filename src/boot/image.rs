@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::vmdk;
 use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::MANIFEST;
+use crate::plan::{GuestNetwork, Mac};
 
 /// Bytes of a manifest that are read at most; one with some thousand packages has a tenth of it.
 const LARGEST_MANIFEST: u64 = 16 << 20;
@@ -34,6 +35,10 @@ pub(super) struct Promises {
     pub(super) packages: Vec<String>,
     /// Whether a script runs at the first boot.
     pub(super) first_boot: bool,
+    /// The network that the guest expects; one with DHCP in manifests that know no other.
+    pub(super) network: GuestNetwork,
+    /// The MAC address that the hypervisor gives to its interface.
+    pub(super) mac: Option<Mac>,
 }
 
 /// The first user.
@@ -60,6 +65,17 @@ struct Plan {
     disks: Vec<Disk>,
     guest: Option<Guest>,
     packages: Option<Packages>,
+    target: Option<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    nic: Option<Nic>,
+}
+
+#[derive(Deserialize)]
+struct Nic {
+    mac: Mac,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +87,8 @@ struct Disk {
 struct Guest {
     user: Option<User>,
     firstboot: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    network: GuestNetwork,
 }
 
 #[derive(Deserialize)]
@@ -124,9 +142,10 @@ fn parse_manifest(text: &str) -> Result<(String, Promises)> {
     }
     let guest = manifest.plan.guest;
     let first_boot = guest.as_ref().is_some_and(|guest| guest.firstboot.is_some());
-    let user = guest.and_then(|guest| guest.user);
+    let (user, network) = guest.map(|guest| (guest.user, guest.network)).unwrap_or_default();
+    let mac = manifest.plan.target.and_then(|target| target.nic).map(|nic| nic.mac);
     let packages = manifest.plan.packages.map(|packages| packages.added).unwrap_or_default();
-    Ok((image, Promises { user, packages, first_boot }))
+    Ok((image, Promises { user, packages, first_boot, network, mac }))
 }
 
 /// Formats of a disk image.
@@ -240,13 +259,25 @@ mod tests {
         assert_eq!(image, "vm-disk0.qcow2");
         let user = User { name: "bob".to_owned(), locked: false, default_password: true };
         let packages = vec!["nginx=1.2".to_owned()];
-        assert_eq!(promises, Promises { user: Some(user), packages, first_boot: false });
+        let network = GuestNetwork::default();
+        let expected = Promises { user: Some(user), packages, first_boot: false, network, mac: None };
+        assert_eq!(promises, expected);
 
         let text = r#"{"plan": {"disks": [{"image": "a"}], "guest": {"firstboot": {"path": "x"}}}}"#;
         assert!(parse_manifest(text).unwrap().1.first_boot);
 
         let (_, promises) = parse_manifest(r#"{"plan": {"disks": [{"image": "a"}]}}"#).unwrap();
-        assert_eq!(promises, Promises { user: None, packages: Vec::new(), first_boot: false });
+        let network = GuestNetwork::default();
+        let nothing = Promises { user: None, packages: vec![], first_boot: false, network, mac: None };
+        assert_eq!(promises, nothing);
+
+        let text = r#"{"plan": {"disks": [{"image": "a"}], "target": {"nic": {"mac": "52:54:00:ab:cd:ef"}},
+            "guest": {"network": {"addressing": {"mode": "static", "mac": null, "gateways": [],
+            "addresses": [{"address": "192.0.2.10", "prefix": 24, "broadcast": null}],
+            "router_advertisements": true}, "name_servers": ["9.9.9.9"], "search": null}}}}"#;
+        let (_, promises) = parse_manifest(text).unwrap();
+        assert_eq!(promises.network.static_addresses().unwrap().addresses[0].to_string(), "192.0.2.10/24");
+        assert_eq!(promises.mac, "52:54:00:ab:cd:ef".parse().ok());
     }
 
     #[test]

@@ -151,7 +151,7 @@ fn guest(page: &mut Page, guest: &Guest) {
 fn network(page: &mut Page, network: &GuestNetwork, nic: &Nic) {
     page.heading("Network");
     match &network.addressing {
-        Addressing::Dhcp => page.line("Addresses", "from DHCP, on every Ethernet interface"),
+        Addressing::Dhcp => page.line("Addresses", "from DHCP"),
         Addressing::Static(fixed) => {
             page.line("Addresses", &list(&texts(&fixed.addresses)));
             let which = if fixed.mac.is_some() { "the one with the MAC address" } else { "the first one" };
@@ -166,10 +166,11 @@ fn network(page: &mut Page, network: &GuestNetwork, nic: &Nic) {
     }
     page.some("Search domain", network.search.as_deref());
     page.line("MAC address", &nic.mac.to_string());
-    match &nic.connection {
-        Connection::Bridge(name) => page.line("Connected to", &format!("bridge {name}")),
-        Connection::LibvirtNetwork(name) => page.line("Connected to", &format!("libvirt's network {name}")),
-    }
+    let connection = match &nic.connection {
+        Connection::Bridge(name) => format!("bridge {name}"),
+        Connection::LibvirtNetwork(name) => format!("network {name}"),
+    };
+    page.line("Under libvirt", &connection);
 }
 
 fn texts(values: &[impl ToString]) -> Vec<String> {

@@ -107,6 +107,13 @@ impl GuestNetwork {
     }
 }
 
+impl Gateway {
+    /// Whether its address holds on one link only (RFC 4291, 2.5.6).
+    pub fn is_link_local(&self) -> bool {
+        matches!(self.address, IpAddr::V6(address) if address.is_unicast_link_local())
+    }
+}
+
 impl StaticAddresses {
     /// The gateway of a family.
     pub fn gateway(&self, is_ipv6: bool) -> Option<&Gateway> {
