@@ -276,6 +276,33 @@ mod tests {
     }
 
     #[test]
+    fn the_script_looks_for_what_was_planned() {
+        let network = serde_json::json!({
+            "addressing": {
+                "mode": "static",
+                "mac": null,
+                "addresses": [
+                    { "address": "192.0.2.10", "prefix": 24, "broadcast": null },
+                    { "address": "2001:db8::10", "prefix": 64, "broadcast": null },
+                ],
+                "gateways": [{ "address": "2001:db8::1", "on_link": false }],
+                "router_advertisements": false,
+            },
+            "name_servers": ["9.9.9.9", "2620:fe::fe"],
+            "search": null,
+        });
+        let network = serde_json::from_value(network).unwrap();
+        let script = Questions { network, ..questions() }.script();
+        for line in [
+            "wanted_addresses='192.0.2.10 2001:db8::10'",
+            "wanted_routes=6",
+            "wanted_servers='9.9.9.9 2620:fe::fe'",
+        ] {
+            assert!(script.lines().any(|have| have == line), "{line} in {script}");
+        }
+    }
+
+    #[test]
     fn the_script_makes_every_check() {
         for name in NAMES {
             assert!(SCRIPT.contains(&format!("check {name} ")), "{name}");

@@ -385,6 +385,37 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_shown() {
+        let network = serde_json::json!({
+            "addressing": {
+                "mode": "static",
+                "mac": null,
+                "addresses": [{ "address": "192.0.2.10", "prefix": 24, "broadcast": null }],
+                "gateways": [],
+                "router_advertisements": false,
+            },
+            "name_servers": ["9.9.9.9", "2620:fe::fe"],
+            "search": "example.org",
+        });
+        let mut plan = plan();
+        plan.guest.network = serde_json::from_value(network).unwrap();
+        plan.target.nic.connection = Connection::Bridge("br0".into());
+        let text = render(&plan, false, Style::new(false));
+        let from = text.find("Network\n").unwrap();
+        let to = text.find("\nDisk, ").unwrap();
+        insta::assert_snapshot!(&text[from..to], @r"
+        Network
+          Addresses       192.0.2.10/24
+          Interface       the first one
+          Gateway         none
+          Name servers    9.9.9.9 2620:fe::fe
+          Search domain   example.org
+          MAC address     52:54:00:12:34:56
+          Under libvirt   bridge br0
+        ");
+    }
+
+    #[test]
     fn packages_are_listed_for_those_who_ask() {
         assert!(!render(&plan(), false, Style::new(false)).contains("libc6"));
     }
