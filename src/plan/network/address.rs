@@ -78,7 +78,7 @@ pub(super) fn of_host(option: &str, text: &str) -> Result<IpAddr> {
         None => Ok(address),
         Some(what) => {
             Err(Error::config(format!("{option} {address} cannot be a machine's address: it {what}"))
-                .hint(format!("Give {option} an address of the machine's own network.")))
+                .hint(format!("Give {option} the address of a single machine that others can reach.")))
         }
     }
 }
