@@ -35,10 +35,26 @@ fn file(network: &GuestNetwork) -> String {
             let _ = writeln!(text, "iface {FIRST} inet dhcp");
         }
         Addressing::Static(fixed) => {
-            let stanzas: Vec<String> =
+            let mut stanzas: Vec<String> =
                 [false, true].into_iter().flat_map(|is_ipv6| family(fixed, is_ipv6)).collect();
+            if let Some(first) = stanzas.first_mut() {
+                *first += &for_resolvconf(network);
+            }
             text += &stanzas.join("\n");
         }
+    }
+    text
+}
+
+/// What resolvconf(8) reads, for whoever installs it: it replaces the file that is there without it.
+fn for_resolvconf(network: &GuestNetwork) -> String {
+    let mut text = String::new();
+    if !network.name_servers.is_empty() {
+        let servers: Vec<String> = network.name_servers.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "    dns-nameservers {}", servers.join(" "));
+    }
+    if let Some(domain) = &network.search {
+        let _ = writeln!(text, "    dns-search {domain}");
     }
     text
 }
