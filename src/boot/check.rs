@@ -1,6 +1,7 @@
 //! What is checked inside the guest: the script that does it and the lines that it says.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use uuid::Uuid;
 
@@ -10,6 +11,7 @@ use super::promises::Storage;
 use super::report::Outcome;
 use crate::host::run::quote;
 use crate::host::template::fill;
+use crate::plan::GuestNetwork;
 
 const SCRIPT: &str = include_str!("guest.sh.in");
 /// What every line of the script begins with.
@@ -52,6 +54,8 @@ pub(super) struct Questions {
     pub(super) first_boot: bool,
     /// What has to be mounted and to have grown; none if nobody knows.
     pub(super) storage: Option<Storage>,
+    /// The network that it has to be in.
+    pub(super) network: GuestNetwork,
     /// What has to have started the guest.
     pub(super) firmware: Firmware,
     /// Seconds until the script no longer waits for the system to have started.
@@ -83,11 +87,32 @@ impl Questions {
             ("@MOUNTS@", quote(&mounts.join(" "))),
             ("@SWAPS@", storage.swaps.to_string()),
             ("@GROWING@", quote(&growing)),
+            ("@ADDRESSES@", quote(&self.addresses())),
+            ("@ROUTES@", quote(&self.routes())),
+            ("@NAME_SERVERS@", quote(&words(&self.network.name_servers))),
             ("@FIRMWARE@", self.firmware.to_string()),
             ("@PATIENCE@", self.patience.to_string()),
         ];
         fill(SCRIPT, &values)
     }
+
+    /// The addresses that the guest has to have; empty for any.
+    fn addresses(&self) -> String {
+        let fixed = self.network.static_addresses();
+        let addresses = fixed.iter().flat_map(|fixed| &fixed.addresses).map(|address| address.address);
+        words(&addresses.collect::<Vec<_>>())
+    }
+
+    /// The families of which it has to have a default route. DHCP gives one of IPv4.
+    fn routes(&self) -> String {
+        let Some(fixed) = self.network.static_addresses() else { return "4".to_owned() };
+        let family = |address: IpAddr| if address.is_ipv4() { "4" } else { "6" };
+        words(&fixed.gateways.iter().map(|gateway| family(gateway.address)).collect::<Vec<_>>())
+    }
+}
+
+fn words(values: &[impl ToString]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// A password that nobody can guess, for a machine that lives for minutes.
@@ -190,6 +215,7 @@ mod tests {
             packages: Some(vec!["nginx=1.2-3".to_owned(), "curl/trixie-backports".to_owned()]),
             built_by_rvmb: true,
             first_boot: false,
+            network: GuestNetwork::default(),
             firmware: Firmware::Uefi,
             patience: 450,
         }
@@ -252,6 +278,9 @@ mod tests {
             "packages_known=yes",
             "built_by_rvmb=yes",
             "first_boot=no",
+            "wanted_addresses=''",
+            "wanted_routes=4",
+            "wanted_servers=''",
             "firmware=uefi",
             "patience=450",
         ];
@@ -260,6 +289,33 @@ mod tests {
         }
         let runner = crate::host::run::Runner::new(std::sync::Arc::new(crate::event::Silent));
         runner.command("sh").args(["-n", "/dev/stdin"]).input(script).run().unwrap();
+    }
+
+    #[test]
+    fn the_script_looks_for_what_was_planned() {
+        let network = serde_json::json!({
+            "addressing": {
+                "mode": "static",
+                "mac": null,
+                "addresses": [
+                    { "address": "192.0.2.10", "prefix": 24, "broadcast": null },
+                    { "address": "2001:db8::10", "prefix": 64, "broadcast": null },
+                ],
+                "gateways": [{ "address": "2001:db8::1", "on_link": false }],
+                "router_advertisements": false,
+            },
+            "name_servers": ["9.9.9.9", "2620:fe::fe"],
+            "search": null,
+        });
+        let network = serde_json::from_value(network).unwrap();
+        let script = Questions { network, ..questions() }.script();
+        for line in [
+            "wanted_addresses='192.0.2.10 2001:db8::10'",
+            "wanted_routes=6",
+            "wanted_servers='9.9.9.9 2620:fe::fe'",
+        ] {
+            assert!(script.lines().any(|have| have == line), "{line} in {script}");
+        }
     }
 
     #[test]

@@ -15,8 +15,10 @@ use super::acceleration::Acceleration;
 use super::firmware::Uefi;
 use super::network::{self, Network};
 use super::scratch::Scratch;
+use super::user_network;
 use crate::error::{Context, Kind, Result};
 use crate::host::run::{Process, Runner};
+use crate::plan::{GuestNetwork, Mac};
 use crate::units::{MIB, Size};
 
 /// The emulator. Images for amd64 and i386 are started by the same one.
@@ -32,6 +34,10 @@ pub(super) struct Settings<'a> {
     pub(super) uefi: Option<&'a Uefi>,
     /// What the guest can reach.
     pub(super) network: Network,
+    /// The addresses that it expects to have.
+    pub(super) addressing: &'a GuestNetwork,
+    /// The MAC address of its interface; none for QEMU's own.
+    pub(super) mac: Option<Mac>,
     pub(super) memory: Size,
     pub(super) cpus: u32,
     /// The raw disks; the first one is started.
@@ -73,8 +79,9 @@ impl Settings<'_> {
         // The guest gets an address and a default route from QEMU itself; nothing can connect to it, and what
         // it can reach depends on the namespace that QEMU runs in. No network boot code: it would only take
         // time.
-        add("-netdev", "user,id=net0".to_owned());
-        add("-device", "virtio-net-pci,netdev=net0,romfile=".to_owned());
+        add("-netdev", format!("user,id=net0{}", user_network::options(self.addressing)));
+        let mac = self.mac.map(|mac| format!(",mac={mac}")).unwrap_or_default();
+        add("-device", format!("virtio-net-pci,netdev=net0{mac},romfile="));
         add("-device", "virtio-rng-pci".to_owned());
         for (name, descriptor) in [("console", inherited.console), ("check", inherited.check)] {
             add("-chardev", format!("socket,id={name},fd={descriptor}"));
@@ -198,7 +205,17 @@ mod tests {
 
     fn arguments(acceleration: Acceleration, uefi: Option<&Uefi>) -> Vec<String> {
         let network = Network::Isolated;
-        let settings = Settings { acceleration, uefi, network, memory: Size::mib(1024), cpus: 2, disks: &[] };
+        let mac = "52:54:00:ab:cd:ef".parse().ok();
+        let settings = Settings {
+            acceleration,
+            uefi,
+            network,
+            addressing: &GuestNetwork::default(),
+            mac,
+            memory: Size::mib(1024),
+            cpus: 2,
+            disks: &[],
+        };
         let disks = vec![9, 10];
         settings.arguments(&Inherited { console: 5, check: 7, disks, vars: uefi.map(|_| 11) })
     }
@@ -221,7 +238,7 @@ mod tests {
         -drive file=/proc/self/fd/10,format=raw,if=none,id=disk1,cache=unsafe,discard=unmap
         -device virtio-blk-pci,drive=disk1,bootindex=1
         -netdev user,id=net0
-        -device virtio-net-pci,netdev=net0,romfile=
+        -device virtio-net-pci,netdev=net0,mac=52:54:00:ab:cd:ef,romfile=
         -device virtio-rng-pci
         -chardev socket,id=console,fd=5
         -serial chardev:console

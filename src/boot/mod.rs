@@ -5,7 +5,7 @@
 //! 3. Each image is copied into a raw disk without a name ([`scratch`]), 1 GiB larger, as if its owner
 //!    had grown it. Nothing is ever written to the images themselves.
 //! 4. [`partition`] finds the root file system, [`inject`] puts a script into it ([`check`]).
-//! 5. [`machine`] switches the virtual machine on; [`session`] follows the console ([`console`]), logs
+//! 5. [`machine`] switches the virtual machine on, in a network that it knows ([`user_network`]); [`session`] follows the console ([`console`]), logs
 //!    in ([`login`]), listens to the script on the second serial port, and has it power off.
 //! 6. [`report`]: what came of it.
 //!
@@ -26,6 +26,7 @@ mod promises;
 pub mod report;
 mod scratch;
 mod session;
+pub mod user_network;
 mod vmdk;
 
 use std::path::{Path, PathBuf};
@@ -194,6 +195,8 @@ fn boot(
             acceleration,
             uefi,
             network,
+            addressing: &questions.network,
+            mac: subject.promises.as_ref().and_then(|promises| promises.mac),
             memory: request.memory,
             cpus: request.cpus,
             disks: &disks,
@@ -230,6 +233,7 @@ fn questions(subject: &Subject, firmware: Firmware, password: &str, limit: Durat
         built_by_rvmb: promises.is_some(),
         first_boot: promises.is_some_and(|promises| promises.first_boot),
         storage: promises.map(|promises| promises.storage.clone()),
+        network: promises.map(|promises| promises.network.clone()).unwrap_or_default(),
         firmware,
         patience: limit.mul_f64(SHARE_OF_START).as_secs(),
     }

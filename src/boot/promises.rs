@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::plan::{GuestNetwork, Mac};
 
 /// What a manifest promises of the guest. That there is one says that rvmb built the image.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,6 +16,10 @@ pub(super) struct Promises {
     pub(super) first_boot: bool,
     /// What is on the disks.
     pub(super) storage: Storage,
+    /// The network that the guest expects; one with DHCP in manifests that know no other.
+    pub(super) network: GuestNetwork,
+    /// The MAC address that the hypervisor gives to its interface.
+    pub(super) mac: Option<Mac>,
 }
 
 /// The first user.
@@ -67,6 +72,17 @@ struct Plan {
     disks: Vec<Disk>,
     guest: Option<Guest>,
     packages: Option<Packages>,
+    target: Option<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    nic: Option<Nic>,
+}
+
+#[derive(Deserialize)]
+struct Nic {
+    mac: Mac,
 }
 
 #[derive(Deserialize)]
@@ -102,6 +118,8 @@ struct Content {
 struct Guest {
     user: Option<User>,
     firstboot: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    network: GuestNetwork,
 }
 
 #[derive(Deserialize)]
@@ -118,7 +136,7 @@ struct Packages {
 pub(super) fn parse(text: &str) -> Result<(Vec<String>, Promises)> {
     let manifest: Manifest =
         serde_json::from_str(text).context(Kind::Config, || "the manifest is not understood".to_owned())?;
-    let Plan { disks, guest, packages } = manifest.plan;
+    let Plan { disks, guest, packages, target } = manifest.plan;
     if disks.is_empty() {
         return Err(Error::config("the manifest names no disk"));
     }
@@ -131,11 +149,14 @@ pub(super) fn parse(text: &str) -> Result<(Vec<String>, Promises)> {
     }
     let storage = storage(&disks);
     let first_boot = guest.as_ref().is_some_and(|guest| guest.firstboot.is_some());
+    let (user, network) = guest.map(|guest| (guest.user, guest.network)).unwrap_or_default();
     let promises = Promises {
-        user: guest.and_then(|guest| guest.user),
+        user,
         packages: packages.map(|packages| packages.added).unwrap_or_default(),
         first_boot,
         storage,
+        network,
+        mac: target.and_then(|target| target.nic).map(|nic| nic.mac),
     };
     Ok((disks.into_iter().map(|disk| disk.image).collect(), promises))
 }

@@ -205,10 +205,11 @@ struct NetworkOptions {
     /// Broadcast address [default: the last address of the network]
     #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
     bcast: Option<String>,
-    /// Gateway [default: the first address of the network]
+    /// Gateway, or none; commas or repetition name those of both families [default: the first address of the
+    /// network]
     #[arg(long, value_name = "ADDRESS", action = ArgAction::Append)]
     gw: Vec<String>,
-    /// Name server; commas or repetition make a list [default: the gateway]
+    /// Name server, or none; commas or repetition make a list [default: the gateway]
     #[arg(long, value_name = "ADDRESS", action = ArgAction::Append)]
     dns: Vec<String>,
     /// MAC address of the machine's interface [default: one that is made from the machine's identity]

@@ -65,7 +65,9 @@ fn plan_of(disks: &[layout::DiskWish], table: Table) -> Plan {
         "epoch": 1_700_000_000,
         "suite": suite(),
         "architecture": "amd64",
-        "target": { "hypervisor": "kvm", "format": "raw", "flavour": "cloud", "memory": 0, "cpus": 1 },
+        "target": { "hypervisor": "kvm", "format": "raw", "flavour": "cloud", "memory": 0, "cpus": 1,
+            "nic": { "mac": "52:54:00:12:34:56", "connection": { "type": "libvirt-network", "name": "default" } },
+        },
         "archive": {
             "sources": [], "components": [], "keyring": "", "proxy": null, "mirror_origin": "suite",
             "apt_options": [], "index": "", "stages": "", "archives": "",
@@ -75,7 +77,8 @@ fn plan_of(disks: &[layout::DiskWish], table: Table) -> Plan {
             "layers": { "base": layer, "initramfs": layer, "system": layer, "packages": null },
         },
         "guest": {
-            "hostname": "vm", "domain": "", "locale": "", "timezone": "", "root_keys": [],
+            "hostname": "vm", "domain": "", "locale": "", "timezone": "", "network": { "addressing": { "mode": "dhcp" }, "name_servers": [], "search": null },
+            "root_keys": [],
             "root_password": false, "firstboot": null, "firstlogin": null, "kernel_options": "quiet",
             "user": {
                 "name": "", "full_name": "", "uid": null, "gid": null, "groups": [], "locked": false,

@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 
 use crate::boot::acceleration::{CODE, EXIT_CODE, LIMIT, PROBE_ARGUMENTS, SECTOR, SIGNATURE};
 use crate::boot::firmware::PAIRS;
+use crate::boot::user_network;
 use crate::disk::layout::ESP_MOUNT;
 use crate::host::run::quote;
 use crate::host::template::fill;
-use crate::plan::{Plan, User};
+use crate::plan::{Connection, GuestNetwork, Nic, Plan, User};
 use crate::units::{MIB, Size};
 
 /// A file that is left beside the image.
@@ -46,6 +47,8 @@ pub(super) fn run_script(plan: &Plan, engine: Engine) -> LaunchFile {
         memory: plan.target.memory,
         cpus: plan.target.cpus,
         user: &plan.guest.user,
+        network: &plan.guest.network,
+        nic: &plan.target.nic,
         ssh_server: plan.packages.resolved.iter().any(|package| package.name == plan.suite.ssh.package),
     };
     LaunchFile { name: "run.sh".to_owned(), mode: 0o755, content: machine.script(engine) }
@@ -64,6 +67,8 @@ struct Machine<'a> {
     memory: Size,
     cpus: u32,
     user: &'a User,
+    network: &'a GuestNetwork,
+    nic: &'a Nic,
     ssh_server: bool,
 }
 
@@ -93,6 +98,8 @@ impl Machine<'_> {
             ("@UEFI_PAIRS@", self.uefi_pairs()),
             ("@NO_UEFI@", quote(self.no_uefi())),
             ("@LOGIN@", self.login_words()),
+            ("@CONNECT@", self.connection()),
+            ("@MAC@", self.nic.mac.to_string()),
         ];
         fill(TEMPLATE, &values)
     }
@@ -127,7 +134,7 @@ impl Machine<'_> {
         }
     }
 
-    /// The lines that say how to log in.
+    /// The line that says how to log in.
     fn login_words(&self) -> String {
         let user = self.user;
         let console = if user.locked {
@@ -137,14 +144,32 @@ impl Machine<'_> {
         } else {
             format!("Log in as {} with the password that was chosen.", user.name)
         };
-        let mut lines = format!("say {}\n", quote(&console));
-        if self.ssh_server {
-            let login = quote(&format!("{}@127.0.0.1", user.name));
-            let _ = write!(lines, "say \"From this host: ssh -p $port\" {login}");
+        format!("say {}", quote(&console))
+    }
+
+    /// The lines that decide on a network of QEMU's own, and say how the machine is reached in it.
+    fn connection(&self) -> String {
+        let options = user_network::options(self.network);
+        let mut lines = Vec::new();
+        if let Some(address) = user_network::forward_address(self.network) {
+            lines.push("port=${SSH_PORT:-$(free_port)}".to_owned());
+            lines.push(format!("network=\"user,id=net0{options},hostfwd=tcp:127.0.0.1:$port-{address}:22\""));
+            lines.push(if self.ssh_server {
+                let login = quote(&format!("{}@127.0.0.1", self.user.name));
+                format!("say \"From this host: ssh -p $port\" {login}")
+            } else {
+                "say \"Port 22 of the machine is port $port of this host.\"".to_owned()
+            });
         } else {
-            lines.push_str("say \"Port 22 of the machine is port $port of this host.\"");
+            lines.push(format!("network=\"user,id=net0{options}\""));
+            lines.push(
+                "say \"Nothing of this host leads to the machine: it has no IPv4 address.\"".to_owned(),
+            );
         }
-        lines
+        if let Connection::Bridge(bridge) = &self.nic.connection {
+            lines.push(format!("say {}", quote(&format!("On its bridge: BRIDGE={bridge} ./run.sh"))));
+        }
+        lines.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -193,7 +218,10 @@ fn octal(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
+    use crate::plan::{Address, Addressing, StaticAddresses};
 
     fn user(locked: bool, default_password: bool) -> User {
         User {
@@ -208,6 +236,14 @@ mod tests {
         }
     }
 
+    /// DHCP on libvirt's network.
+    static NETWORK: GuestNetwork =
+        GuestNetwork { addressing: Addressing::Dhcp, name_servers: Vec::new(), search: None };
+    static NIC: LazyLock<Nic> = LazyLock::new(|| Nic {
+        mac: "52:54:00:ab:cd:ef".parse().unwrap(),
+        connection: Connection::default(),
+    });
+
     fn machine<'a>(user: &'a User, ssh_server: bool) -> Machine<'a> {
         Machine {
             hostname: "vm",
@@ -219,6 +255,8 @@ mod tests {
             memory: Size::mib(1024),
             cpus: 1,
             user,
+            network: &NETWORK,
+            nic: &NIC,
             ssh_server,
         }
     }
@@ -277,6 +315,29 @@ mod tests {
         assert!(script.contains("file=vm-disk1.qcow2,format=qcow2,if=none,id=disk1 -device"), "{script}");
         assert!(script.contains("drive=disk1,bootindex=1 \\\n"), "{script}");
         assert!(script.contains("msdos partition table") && !script.contains("OVMF"), "{script}");
+    }
+
+    #[test]
+    fn a_machine_with_addresses_of_its_own_has_a_network_that_knows_them() {
+        let address =
+            |text: &str, prefix| Address { address: text.parse().unwrap(), prefix, broadcast: None };
+        let fixed = |addresses| GuestNetwork {
+            addressing: Addressing::Static(StaticAddresses { addresses, ..StaticAddresses::default() }),
+            ..NETWORK.clone()
+        };
+        let nic = Nic { connection: Connection::Bridge("br0".to_owned()), ..NIC.clone() };
+        let user = user(false, true);
+        let ipv4 = fixed(vec![address("192.0.2.10", 24)]);
+        let script =
+            Machine { network: &ipv4, nic: &nic, ..machine(&user, true) }.script(Engine::KvmWhereItWorks);
+        assert!(script.contains(",net=192.0.2.0/24,"), "{script}");
+        assert!(script.contains(",hostfwd=tcp:127.0.0.1:$port-192.0.2.10:22\""), "{script}");
+        assert!(script.contains("    say 'On its bridge: BRIDGE=br0 ./run.sh'\n"), "{script}");
+
+        let ipv6 = fixed(vec![address("2001:db8::10", 64)]);
+        let script = Machine { network: &ipv6, ..machine(&user, true) }.script(Engine::KvmWhereItWorks);
+        assert!(script.contains(",ipv6-prefix=2001:db8::,"), "{script}");
+        assert!(!script.contains("hostfwd") && !script.contains("ssh -p"), "{script}");
         let runner = crate::host::run::Runner::new(std::sync::Arc::new(crate::event::Silent));
         runner.command("sh").args(["-n", "/dev/stdin"]).input(script).run().unwrap();
     }

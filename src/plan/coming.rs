@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 
 /// An error for each option that was given and that nothing acts on yet.
 pub(super) fn check(appliance: &Appliance) -> Vec<Result<()>> {
-    let Appliance { network, disks, tree, places, .. } = appliance;
+    let Appliance { disks, tree, places, .. } = appliance;
     let given = [
         ("--install-mirror", appliance.install_mirror.is_some()),
         ("--install-security-mirror", appliance.install_security_mirror.is_some()),
@@ -14,15 +14,6 @@ pub(super) fn check(appliance: &Appliance) -> Vec<Result<()>> {
         ("--debootstrap-tarball", appliance.tarball.is_some()),
         ("--install-recommends", appliance.install_recommends),
         ("--seedfile", appliance.seed_file.is_some()),
-        ("--ip", !network.addresses.is_empty()),
-        ("--mask", network.mask.is_some()),
-        ("--net", network.network.is_some()),
-        ("--bcast", network.broadcast.is_some()),
-        ("--gw", !network.gateways.is_empty()),
-        ("--dns", !network.name_servers.is_empty()),
-        ("--mac", network.mac.is_some()),
-        ("--bridge", network.bridge.is_some()),
-        ("--network", network.libvirt_network.is_some()),
         ("--raw", !disks.raw.is_empty()),
         ("--copy", appliance.copy.is_some()),
         ("--exec", appliance.exec.is_some()),

@@ -170,15 +170,17 @@ fn assemble(
     let debconf: Vec<String> =
         request.suite.bootstrap.debconf.iter().chain(&request.suite.boot.debconf).cloned().collect();
     let layers = layers(&request, &host, &index, &debconf, epoch)?;
+    let format = request.hypervisor.disk_format();
+    let id = identity(&request, &index, &layers, format, epoch)?;
     let target = Target {
         hypervisor: request.hypervisor.name().to_owned(),
-        format: request.hypervisor.disk_format().to_owned(),
+        format: format.to_owned(),
         flavour: request.flavour.clone(),
         memory: appliance.memory.unwrap_or(request.hypervisor.default_memory()),
         cpus: appliance.cpus.unwrap_or(request.hypervisor.default_cpus()),
+        nic: request.network.nic(id),
     };
-    let id = identity(&request, &index, &layers, &target, epoch)?;
-    let names = (request.guest.hostname.as_str(), target.format.as_str());
+    let names = (request.guest.hostname.as_str(), format);
     let disks = request.storage.plan(request.suite, &request.architecture, names, id)?;
     let secrets = secrets(appliance, &request, host.access.clone(), id)?;
     let packages = Packages {
@@ -228,13 +230,7 @@ fn assemble(
 }
 
 /// The plan's name: everything that decides the bytes of the image, but for passwords.
-fn identity(
-    request: &Request<'_>,
-    index: &Index,
-    layers: &Layers,
-    target: &Target,
-    epoch: i64,
-) -> Result<Uuid> {
+fn identity(request: &Request<'_>, index: &Index, layers: &Layers, format: &str, epoch: i64) -> Result<Uuid> {
     let keys = [Some(&layers.base), Some(&layers.initramfs), Some(&layers.system), layers.packages.as_ref()];
     let keys: Vec<&str> = keys.into_iter().flatten().map(|layer| layer.key.as_str()).collect();
     let mirrors: Vec<&str> = index.sources.iter().map(|source| source.uri.as_str()).collect();
@@ -248,7 +244,7 @@ fn identity(
         keys,
         request.suite,
         guest,
-        &target.format,
+        format,
         &request.architecture,
         &request.storage.disks,
         request.storage.table,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::disks::{Disk, Volume};
+use super::network::{GuestNetwork, Nic};
 use crate::host::access::Access;
 use crate::suite::Suite;
 use crate::units::Size;
@@ -73,6 +74,8 @@ pub struct Target {
     pub memory: Size,
     /// Processors for the launch files.
     pub cpus: u32,
+    /// The network interface for the launch files.
+    pub nic: Nic,
 }
 
 /// Where packages come from.
@@ -200,6 +203,8 @@ pub struct Guest {
     pub locale: String,
     /// Time zone, such as `Europe/Berlin`.
     pub timezone: String,
+    /// The network.
+    pub network: GuestNetwork,
     /// The first user.
     pub user: User,
     /// Keys that may log in as root.

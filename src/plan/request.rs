@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::archive::hex;
 use super::storage::Storage;
-use super::{Guest, Script, User, checks, coming, resolve};
+use super::{Guest, GuestNetwork, Script, User, checks, coming, network, resolve};
 use crate::appliance::Appliance;
 use crate::error::{Error, Result};
 use crate::hypervisor::{self, Hypervisor};
@@ -28,6 +28,8 @@ pub(super) struct Request<'a> {
     pub removed: Vec<String>,
     pub storage: Storage,
     pub guest: Guest,
+    /// What the hypervisor gives to the guest; what the guest's own files say is in the guest.
+    pub network: network::Request,
     pub scripts: Scripts,
     /// No time in the image is later, where the environment says so.
     pub epoch: Option<i64>,
@@ -108,7 +110,13 @@ impl<'a> Request<'a> {
             None => None,
         };
         coming::check(appliance).into_iter().for_each(&mut check);
-        let (guest, scripts) = guest(appliance, suite, hypervisor, &mut problems);
+        let network = network::read(&appliance.network, appliance.domain.as_deref(), suite.network.stack)
+            .unwrap_or_else(|errors| {
+                problems.extend(errors);
+                network::Request::default()
+            });
+        let settings = network.guest.clone();
+        let (guest, scripts) = guest(appliance, suite, hypervisor, settings, &mut problems);
         Error::all(problems)?;
         let storage = storage.unwrap_or_default();
 
@@ -138,6 +146,7 @@ impl<'a> Request<'a> {
             removed: appliance.remove_packages.clone(),
             storage,
             guest,
+            network,
             scripts,
             epoch,
         })
@@ -248,6 +257,7 @@ fn guest(
     appliance: &Appliance,
     suite: &Suite,
     hypervisor: &dyn Hypervisor,
+    network: GuestNetwork,
     problems: &mut Vec<Error>,
 ) -> (Guest, Scripts) {
     let users = &appliance.users;
@@ -309,18 +319,20 @@ fn guest(
         root_password: users.root_password.is_some(),
         firstboot,
         firstlogin,
-        kernel_options: kernel_options(hypervisor, suite.network.stack),
+        kernel_options: kernel_options(hypervisor, suite.network.stack, &network),
+        network,
     };
     (guest, Scripts { firstboot: firstboot_text, firstlogin: firstlogin_text })
 }
 
-/// Kernel command line beside `root=` and `ro`. ifupdown knows interfaces by name only, and its
-/// configuration names the first one as the kernel counts them.
-fn kernel_options(hypervisor: &dyn Hypervisor, stack: NetworkStack) -> String {
+/// Kernel command line beside `root=` and `ro`. Where the configuration names the first interface, it is by
+/// the kernel's own count; ifupdown knows no other way.
+fn kernel_options(hypervisor: &dyn Hypervisor, stack: NetworkStack, network: &GuestNetwork) -> String {
     let consoles = hypervisor.kernel_options();
-    match stack {
-        NetworkStack::Ifupdown => format!("{consoles} net.ifnames=0 biosdevname=0"),
-        NetworkStack::Networkd | NetworkStack::Netplan => consoles.to_owned(),
+    if stack == NetworkStack::Ifupdown || network.counts_interfaces() {
+        format!("{consoles} net.ifnames=0 biosdevname=0")
+    } else {
+        consoles.to_owned()
     }
 }
 
@@ -341,16 +353,26 @@ fn normal_locale(option: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{Addressing, StaticAddresses};
 
     #[test]
     fn interfaces_are_counted_where_the_network_knows_them_by_name() {
         let registry = Registry::built_in().unwrap();
         for suite in registry.all() {
-            let options = kernel_options(hypervisor::find("kvm").unwrap(), suite.network.stack);
-            let words: Vec<&str> = options.split(' ').collect();
-            assert!(words.contains(&"console=ttyS0,115200"), "{options}");
-            let counted = words.contains(&"net.ifnames=0") && words.contains(&"biosdevname=0");
-            assert_eq!(counted, suite.codename == "xenial", "{}", suite.codename);
+            let fixed = |mac| GuestNetwork {
+                addressing: Addressing::Static(StaticAddresses { mac, ..StaticAddresses::default() }),
+                ..GuestNetwork::default()
+            };
+            let mac = "52:54:00:12:34:56".parse().ok();
+            let old = suite.codename == "xenial";
+            let cases = [(GuestNetwork::default(), old), (fixed(None), true), (fixed(mac), old)];
+            for (network, expected) in cases {
+                let options = kernel_options(hypervisor::find("kvm").unwrap(), suite.network.stack, &network);
+                let words: Vec<&str> = options.split(' ').collect();
+                assert!(words.contains(&"console=ttyS0,115200"), "{options}");
+                let counted = words.contains(&"net.ifnames=0") && words.contains(&"biosdevname=0");
+                assert_eq!(counted, expected, "{} {network:?}", suite.codename);
+            }
         }
     }
 }

@@ -136,7 +136,7 @@ fn remove_logs(root: &Root, directory: &Path) -> Result<()> {
 pub fn seal(site: &Site<'_>, path: &Path) -> Result<()> {
     let root = Root::open(path)?;
     tidy(&root)?;
-    network::point_resolver(&root)?;
+    network::point_resolver(site.plan, &root)?;
     let machine_id = match site.plan.suite.init.machine_id {
         MachineId::Uninitialized => "uninitialized\n",
         MachineId::Empty => "",

@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 use super::style::{Style, Tone, printable};
 use crate::disk::layout::FileSystem;
 use crate::plan::{
-    Archive, Content, Guest, HostUse, Layer, Packages, Plan, Privilege, Table, Volume, mirror_origin,
+    Addressing, Archive, Connection, Content, Guest, GuestNetwork, HostUse, Layer, Nic, Packages, Plan,
+    Privilege, Table, Volume, mirror_origin,
 };
 use crate::units::Size;
 
@@ -22,6 +23,7 @@ pub fn render(plan: &Plan, every_package: bool, style: Style) -> String {
     archive(&mut page, &plan.archive);
     packages(&mut page, &plan.packages);
     guest(&mut page, &plan.guest);
+    network(&mut page, &plan.guest.network, &plan.target.nic);
     disks(&mut page, plan);
     host(&mut page, &plan.host);
     output(&mut page, plan);
@@ -145,6 +147,35 @@ fn guest(page: &mut Page, guest: &Guest) {
         page.line(label, path.as_deref().unwrap_or("no script"));
     }
     page.line("Kernel options", &guest.kernel_options);
+}
+
+fn network(page: &mut Page, network: &GuestNetwork, nic: &Nic) {
+    page.heading("Network");
+    match &network.addressing {
+        Addressing::Dhcp => page.line("Addresses", "from DHCP"),
+        Addressing::Static(fixed) => {
+            page.line("Addresses", &list(&texts(&fixed.addresses)));
+            let which = if fixed.mac.is_some() { "the one with the MAC address" } else { "the first one" };
+            page.line("Interface", which);
+            let gateways: Vec<String> =
+                fixed.gateways.iter().map(|gateway| gateway.address.to_string()).collect();
+            page.line("Gateway", &list(&gateways));
+        }
+    }
+    if !network.name_servers.is_empty() {
+        page.line("Name servers", &list(&texts(&network.name_servers)));
+    }
+    page.some("Search domain", network.search.as_deref());
+    page.line("MAC address", &nic.mac.to_string());
+    let connection = match &nic.connection {
+        Connection::Bridge(name) => format!("bridge {name}"),
+        Connection::LibvirtNetwork(name) => format!("network {name}"),
+    };
+    page.line("Under libvirt", &connection);
+}
+
+fn texts(values: &[impl ToString]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
 }
 
 fn disks(page: &mut Page, plan: &Plan) {
@@ -279,6 +310,7 @@ mod tests {
                 flavour: "cloud".into(),
                 memory: Size::mib(512),
                 cpus: 1,
+                nic: Nic { mac: "52:54:00:12:34:56".parse().unwrap(), connection: Connection::default() },
             },
             archive: Archive {
                 sources: ["bookworm", "bookworm-updates"]
@@ -320,6 +352,7 @@ mod tests {
                 domain: "example.org".into(),
                 locale: "C.UTF-8".into(),
                 timezone: "UTC".into(),
+                network: GuestNetwork::default(),
                 user: User {
                     name: "bob".into(),
                     full_name: "Bob".into(),
@@ -368,6 +401,37 @@ mod tests {
     #[test]
     fn a_plan_reads_well() {
         insta::assert_snapshot!(render(&plan(), true, Style::new(false)));
+    }
+
+    #[test]
+    fn addresses_are_shown() {
+        let network = serde_json::json!({
+            "addressing": {
+                "mode": "static",
+                "mac": null,
+                "addresses": [{ "address": "192.0.2.10", "prefix": 24, "broadcast": null }],
+                "gateways": [],
+                "router_advertisements": false,
+            },
+            "name_servers": ["9.9.9.9", "2620:fe::fe"],
+            "search": "example.org",
+        });
+        let mut plan = plan();
+        plan.guest.network = serde_json::from_value(network).unwrap();
+        plan.target.nic.connection = Connection::Bridge("br0".into());
+        let text = render(&plan, false, Style::new(false));
+        let from = text.find("Network\n").unwrap();
+        let to = text.find("\nDisk, ").unwrap();
+        insta::assert_snapshot!(&text[from..to], @r"
+        Network
+          Addresses       192.0.2.10/24
+          Interface       the first one
+          Gateway         none
+          Name servers    9.9.9.9 2620:fe::fe
+          Search domain   example.org
+          MAC address     52:54:00:12:34:56
+          Under libvirt   bridge br0
+        ");
     }
 
     #[test]

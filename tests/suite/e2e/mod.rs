@@ -6,6 +6,7 @@ mod first_boot;
 mod inputs;
 mod kill;
 mod lost;
+mod network;
 mod patch_day;
 mod together;
 mod ubuntu;
