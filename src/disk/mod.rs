@@ -16,6 +16,7 @@ pub mod ext4;
 pub mod fat;
 pub mod gpt;
 pub mod layout;
+pub mod lvm;
 pub mod mbr;
 mod sparse;
 pub mod swap;
