@@ -12,6 +12,6 @@ mod registry;
 mod validate;
 
 pub use choose::Mirrors;
-pub use ext4::ext4_features;
+pub use ext4::{ext2_features, ext3_features, ext4_features};
 pub use model::*;
 pub use registry::Registry;

@@ -9,7 +9,7 @@ use self::tree::{DATA, DATA_AT, ENTRIES, LATE, LONG_TARGET, OLD, OWNER, SPARSE, 
 use super::*;
 use crate::disk::tests::{check_with, output_of};
 use crate::event::Silent;
-use crate::suite::{Ext4Set, ext4_features};
+use crate::suite::{Ext4Set, ext2_features, ext3_features, ext4_features};
 use crate::testing;
 
 const OFFSET: u64 = 1 << 20;
@@ -28,9 +28,12 @@ fn features(set: Ext4Set) -> Vec<String> {
 }
 
 fn made(set: Ext4Set, tree: &Path, epoch: i64) -> tempfile::NamedTempFile {
-    let features = features(set);
+    made_with(&features(set), tree, epoch)
+}
+
+fn made_with(features: &[String], tree: &Path, epoch: i64) -> tempfile::NamedTempFile {
     let uuid = uuid::uuid!("6ba7b810-9dad-11d1-80b4-00c04fd430c8");
-    let system = FileSystem { offset: OFFSET, size: SIZE, uuid, label: "root", features: &features, epoch };
+    let system = FileSystem { offset: OFFSET, size: SIZE, uuid, label: "root", features, epoch };
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(OFFSET + SIZE + OFFSET).unwrap();
     write(file.path(), &system, tree, None, &runner()).unwrap();
@@ -48,6 +51,25 @@ fn every_set_of_features_is_clean_and_does_not_depend_on_how_the_tree_was_made()
         let place = format!("{}?offset={OFFSET}", one.path().display());
         check_with("e2fsck", &["-fn"], Path::new(&place));
         assert!(std::fs::read(one.path()).unwrap() == std::fs::read(other.path()).unwrap(), "{set:?}");
+    }
+}
+
+#[test]
+fn ext3_and_ext2_are_clean_and_do_not_depend_on_how_the_tree_was_made() {
+    if !testing::has("mke2fs") {
+        return;
+    }
+    let trees = [tree(false), tree(true)];
+    for (kind, features) in [("ext3", ext3_features()), ("ext2", ext2_features())] {
+        let features: Vec<String> = features.into_iter().map(str::to_owned).collect();
+        let [one, other] = [0, 1].map(|index| made_with(&features, trees[index].path(), EPOCH));
+        let place = format!("{}?offset={OFFSET}", one.path().display());
+        check_with("e2fsck", &["-fn"], Path::new(&place));
+        assert!(std::fs::read(one.path()).unwrap() == std::fs::read(other.path()).unwrap(), "{kind}");
+        std::fs::write(one.path(), alone(&one)).unwrap();
+        if let Some(text) = output_of("blkid", &["-p", "-o", "export"], one.path()) {
+            assert!(text.lines().any(|line| line == format!("TYPE={kind}")), "{kind}: {text}");
+        }
     }
 }
 
