@@ -1,4 +1,7 @@
-//! Makes the FAT32 file system of the EFI system partition, through `fatfs` and a pass over its result.
+//! Makes FAT32 file systems, through `fatfs` and a pass over its result: the EFI system partition from files
+//! in memory, others from a tree.
+//!
+//! A volume is made in memory, with all that is in it, before it goes to the disk.
 //!
 //! `fatfs` 0.3.6 gives `.` and `..` long names and lets `..` of a first-level directory point at the root's
 //! cluster, which fsck.vfat and some firmware take for damage; and its entries have no date. One walk over
@@ -11,11 +14,21 @@ use std::io::Write;
 
 use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
 
+use super::source::Source;
 use super::sparse::SparseMemory;
 use crate::error::{Context, Error, Kind, Result};
+use crate::units::{GIB, MIB};
 
-/// With clusters of 1 KiB a volume of 64 MiB already has the 65 525 clusters that make it a FAT32.
-const CLUSTER: u32 = 1024;
+mod tree;
+
+/// The smallest volume: with clusters of 512 bytes it has the 65 525 that make it a FAT32.
+pub const MINIMUM: u64 = 34 * MIB;
+
+/// Bytes of a cluster in a volume up to a size; larger ones for larger volumes, as Microsoft's and everybody
+/// else's tools have it. With 1 KiB a volume of 66 MiB already has the clusters of a FAT32.
+const CLUSTERS: [(u64, u32); 5] =
+    [(66 * MIB, 512), (260 * MIB, 1024), (8 * GIB, 4096), (16 * GIB, 8192), (32 * GIB, 16384)];
+const LARGEST_CLUSTER: u32 = 32768;
 
 /// Bytes of a directory entry.
 const ENTRY: usize = 32;
@@ -45,7 +58,8 @@ pub struct Volume<'a> {
 ///
 /// # Errors
 ///
-/// A build error where the files do not fit, the label is too long, or writing fails.
+/// A build error where the volume is smaller than [`MINIMUM`], the files do not fit, the label is too long,
+/// or writing fails.
 pub fn write(
     raw: &File,
     offset: u64,
@@ -53,46 +67,82 @@ pub fn write(
     volume: Volume<'_>,
     files: &BTreeMap<String, Vec<u8>>,
 ) -> Result<()> {
-    let mut memory = SparseMemory::new(size);
-    format(&mut memory, volume)?;
-    fill(&mut memory, files)?;
-    let stamp = Stamp::new(volume.epoch)?;
-    let doing = || "finishing the directories of the EFI system partition".to_owned();
-    Walk::new(&mut memory, stamp).and_then(Walk::run).context(Kind::Build, doing)?;
-    memory.copy_to(raw, offset).context(Kind::Build, || "writing the EFI system partition".into())
+    make(raw, offset, size, volume, |root| fill(root, volume, files))
 }
 
-fn format(memory: &mut SparseMemory, volume: Volume<'_>) -> Result<()> {
+/// Makes a volume of `size` bytes at `offset` of `raw`, which holds zeros there, with what `source` holds.
+/// Owners, modes and times are not kept: FAT has no room for the first two, and every date is the epoch.
+///
+/// # Errors
+///
+/// A build error as from [`write`], and where a file is none that FAT can hold: a link, a device, a name
+/// with a colon.
+pub fn write_tree(raw: &File, offset: u64, size: u64, volume: Volume<'_>, source: &Source<'_>) -> Result<()> {
+    make(raw, offset, size, volume, |root| tree::copy(root, source))
+}
+
+/// The root directory of a volume in memory.
+type Root<'a, 'b> = fatfs::Dir<'a, &'b mut SparseMemory>;
+
+fn make(
+    raw: &File,
+    offset: u64,
+    size: u64,
+    volume: Volume<'_>,
+    fill: impl FnOnce(&Root<'_, '_>) -> Result<()>,
+) -> Result<()> {
+    let doing = || format!("making the FAT file system {}", volume.label);
+    let full = |error: Error| {
+        // What fatfs says where no cluster is left.
+        let is_full = error.causes().iter().any(|cause| cause.contains("No space left"));
+        let error = error.within(doing());
+        let hint = format!("Give {} a larger size: its files do not fit.", volume.label);
+        if is_full { error.hint(hint) } else { error }
+    };
+    if size < MINIMUM {
+        let needed = MINIMUM / MIB;
+        return Err(Error::build(format!("{} is too small for a FAT32", volume.label))
+            .hint(format!("Give it at least {needed} MiB.")));
+    }
+    let mut memory = SparseMemory::new(size);
+    format(&mut memory, size, volume)?;
+    let options = FsOptions::new().update_accessed_date(false);
+    let system = FileSystem::new(&mut memory, options).context(Kind::Build, doing)?;
+    fill(&system.root_dir()).map_err(full)?;
+    // Counts the free clusters, which unmount then writes down: fsck.vfat misses the number otherwise.
+    system.stats().context(Kind::Build, doing)?;
+    system.unmount().context(Kind::Build, doing)?;
+    let stamp = Stamp::new(volume.epoch)?;
+    Walk::new(&mut memory, stamp).and_then(Walk::run).context(Kind::Build, doing)?;
+    memory.copy_to(raw, offset).context(Kind::Build, doing)
+}
+
+fn format(memory: &mut SparseMemory, size: u64, volume: Volume<'_>) -> Result<()> {
     let mut label = [b' '; 11];
     let Some(room) = label.get_mut(..volume.label.len()).filter(|_| volume.label.is_ascii()) else {
         return Err(Error::build(format!("{} cannot be the label of a FAT volume", volume.label)));
     };
     room.copy_from_slice(volume.label.as_bytes());
+    let cluster = CLUSTERS.iter().find(|(limit, _)| size < *limit);
     let options = FormatVolumeOptions::new()
         .fat_type(FatType::Fat32)
-        .bytes_per_cluster(CLUSTER)
+        .bytes_per_cluster(cluster.map_or(LARGEST_CLUSTER, |(_, bytes)| *bytes))
         .volume_id(volume.id)
         .volume_label(label);
     fatfs::format_volume(memory, options)
-        .context(Kind::Build, || "formatting the EFI system partition".into())
+        .context(Kind::Build, || format!("formatting the FAT file system {}", volume.label))
 }
 
-fn fill(memory: &mut SparseMemory, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
-    let doing = || "opening the EFI system partition".to_owned();
-    let options = FsOptions::new().update_accessed_date(false);
-    let system = FileSystem::new(memory, options).context(Kind::Build, doing)?;
+fn fill(root: &Root<'_, '_>, volume: Volume<'_>, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
     for (path, content) in files {
-        let doing = || format!("writing {path} to the EFI system partition");
-        let root = system.root_dir();
+        let doing = || format!("writing {path} to the FAT file system {}", volume.label);
         for (slash, _) in path.match_indices('/') {
             root.create_dir(&path[..slash]).context(Kind::Build, doing)?;
         }
         let mut file = root.create_file(path).context(Kind::Build, doing)?;
         file.write_all(content).and_then(|()| file.flush()).context(Kind::Build, doing)?;
     }
-    // Counts the free clusters, which unmount then writes down: fsck.vfat misses the number otherwise.
-    system.stats().context(Kind::Build, doing)?;
-    system.unmount().context(Kind::Build, doing)
+    Ok(())
 }
 
 /// Date and time of every entry.
@@ -308,10 +358,51 @@ mod tests {
     }
 
     #[test]
+    fn volumes_of_every_size_are_clean() {
+        for size in [MINIMUM, 65 * MIB, 66 * MIB, 260 * MIB, 8 * GIB, 16 * GIB, 32 * GIB] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            file.as_file().set_len(size).unwrap();
+            let files = BTreeMap::from([("a/b".to_owned(), vec![1; 100_000])]);
+            write(file.as_file(), 0, size, VOLUME, &files).unwrap();
+            if let Some(text) = output_of("fsck.vfat", &["-n", "-v"], file.path()) {
+                assert!(
+                    text.contains("32 bits per FAT") || text.contains("32 bit entries"),
+                    "{size}: {text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_tree_is_copied() {
+        let tree = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(tree.path().join("a/deep directory")).unwrap();
+        std::fs::write(tree.path().join("a/deep directory/Größe.txt"), "content").unwrap();
+        std::fs::write(tree.path().join("empty"), "").unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(SIZE).unwrap();
+        let source = Source { tree: tree.path(), hidden: &[], hide: None };
+        write_tree(file.as_file(), 0, SIZE, VOLUME, &source).unwrap();
+        output_of("fsck.vfat", &["-n"], file.path());
+        let system = FileSystem::new(file.as_file_mut(), FsOptions::new()).unwrap();
+        let mut text = String::new();
+        let mut read = system.root_dir().open_file("a/deep directory/Größe.txt").unwrap();
+        read.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "content");
+        assert_eq!(system.root_dir().iter().count(), 2);
+
+        std::fs::write(tree.path().join("EMPTY"), "").unwrap();
+        let error = write_tree(&tempfile::tempfile().unwrap(), 0, SIZE, VOLUME, &source).unwrap_err();
+        assert!(error.to_string().contains("empty cannot go"), "{error}");
+    }
+
+    #[test]
     fn what_does_not_fit_is_an_error() {
         let file = tempfile::tempfile().unwrap();
         let files = BTreeMap::from([("large".to_owned(), vec![1; 70 << 20])]);
-        assert!(write(&file, 0, 68 << 20, VOLUME, &files).is_err());
+        let error = write(&file, 0, 68 << 20, VOLUME, &files).unwrap_err();
+        assert!(matches!(error.hints(), [hint] if hint.contains("do not fit")), "{error:?}");
+        assert!(write(&file, 0, MINIMUM - 1, VOLUME, &BTreeMap::new()).is_err());
         let volume = Volume { label: "twelve chars", ..VOLUME };
         assert!(write(&file, 0, SIZE, volume, &BTreeMap::new()).is_err());
     }

@@ -18,6 +18,7 @@ pub mod gpt;
 pub mod layout;
 pub mod lvm;
 pub mod mbr;
+mod source;
 mod sparse;
 pub mod swap;
 
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 pub use architecture::Architecture;
 pub use bootloader::InTree;
+pub use source::Source;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::{BeforeExec, Runner};

@@ -73,7 +73,9 @@ impl Read for SparseMemory {
 impl Write for SparseMemory {
     fn write(&mut self, buffer: &[u8]) -> Result<usize> {
         let (number, within, count) = self.span(buffer.len());
-        if count > 0 {
+        // Zeros where nothing is take no memory: allocation tables are made of them.
+        let is_hole = !self.pages.contains_key(&number) && buffer[..count].iter().all(|&byte| byte == 0);
+        if !is_hole {
             let page = self.pages.entry(number).or_insert_with(|| Box::new([0; PAGE]));
             page[within..within + count].copy_from_slice(&buffer[..count]);
         }
