@@ -18,9 +18,11 @@ pub mod gpt;
 pub mod layout;
 pub mod lvm;
 pub mod mbr;
+mod scratch;
 mod source;
 mod sparse;
 pub mod swap;
+pub mod xfs;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

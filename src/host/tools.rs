@@ -20,6 +20,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mke2fs", "e2fsprogs"),
     ("debugfs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
+    ("mkfs.btrfs", "btrfs-progs"),
+    ("mkfs.xfs", "xfsprogs"),
     ("mkswap", "util-linux"),
     ("newuidmap", "uidmap"),
     ("newgidmap", "uidmap"),
