@@ -12,6 +12,7 @@
 
 mod architecture;
 pub mod bootloader;
+pub mod btrfs;
 pub mod ext4;
 pub mod fat;
 pub mod gpt;
