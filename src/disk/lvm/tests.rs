@@ -124,9 +124,12 @@ fn identifiers_have_the_shape_of_lvm_s() {
     assert_ne!(one, id(Uuid::max()));
 }
 
+/// What is done to a plan so that it is none.
+type Damage = fn(&mut Group);
+
 #[test]
 fn what_cannot_be_is_refused() {
-    let damage: &[(&str, fn(&mut Group))] = &[
+    let damage: &[(&str, Damage)] = &[
         ("no such name", |group| group.name = "a b".into()),
         ("no such name", |group| group.logical[0].name = "-root".into()),
         ("no such name", |group| group.logical[0].name = "..".into()),

@@ -124,9 +124,12 @@ fn an_extended_partition_may_be_empty() {
     check_with("sfdisk", &["--verify", "--quiet"], file.path());
 }
 
+/// What is done to a plan so that it is none.
+type Damage = fn(&mut Table);
+
 #[test]
 fn nonsense_is_refused() {
-    let damage: &[(&str, fn(&mut Table))] = &[
+    let damage: &[(&str, Damage)] = &[
         ("too late", |table| table.size = MIB),
         ("too late", |table| table.partitions[5].size = u64::MAX - 511),
         ("too late", |table| table.partitions[5].size += 2 * MIB),

@@ -173,9 +173,12 @@ mod tests {
         assert_eq!(listed(|_| ()).unwrap(), "/\n0 0\nd--755 1 0\n$\n");
     }
 
+    /// Makes a file in a tree.
+    type Make = fn(&Path);
+
     #[test]
     fn what_the_list_cannot_say_is_refused_by_name() {
-        let cases: [(&str, fn(&Path)); 6] = [
+        let cases: [(&str, Make); 6] = [
             ("white space", |tree| std::fs::write(tree.join("bad a b"), "").unwrap()),
             ("white space", |tree| symlink("a\tb", tree.join("bad")).unwrap()),
             ("meaning", |tree| std::fs::create_dir(tree.join("$")).unwrap()),
