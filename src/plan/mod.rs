@@ -12,6 +12,7 @@ mod request;
 mod resolve;
 pub mod stage;
 mod told;
+mod word;
 
 pub(crate) use archive::explain_age;
 pub use make::{Planned, locale_line, make};

@@ -47,7 +47,8 @@ pub fn install_system(site: &Site<'_>, root: &Path) -> Result<()> {
 /// Installs and removes what the user asked for.
 pub fn install_added(site: &Site<'_>, root: &Path) -> Result<()> {
     let packages = &site.plan.packages;
-    let mut words = vec!["install".to_owned()];
+    // Whoever names a version may mean an older one than the layers below have.
+    let mut words = vec!["install".to_owned(), "--allow-downgrades".to_owned()];
     words.extend(packages.added_exactly.iter().cloned());
     words.extend(packages.removed.iter().map(|name| format!("{name}-")));
     apt_get(site, root, Stage::Packages, &words)
