@@ -132,6 +132,8 @@ fn shaped(shape: Shape<'_>) -> Command {
         .help_expected(true)
         .max_term_width(100)
         .infer_long_args(true)
+        // As for vmbuilder the last one counts, so that a script's `"$@"` wins over its own options.
+        .args_override_self(true)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true);

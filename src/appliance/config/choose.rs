@@ -62,7 +62,7 @@ impl Configuration {
         let entry = self.entries.iter().rfind(is_meant)?;
         // What cannot be read was found when the files were.
         let text = check::value(entry, &self.entries).ok().filter(|text| !text.trim().is_empty())?;
-        let file = self.files.iter().position(|file| file.to_string_lossy() == entry.key.file.as_str());
+        let file = self.files.iter().position(|file| *file == entry.key.file);
         Some(Choice { setting, entry, text, strength: (rank, file.unwrap_or_default()) })
     }
 }

@@ -28,107 +28,105 @@ const DEFAULT: &str = "DEFAULT";
 /// Longest configuration file that is read, in bytes.
 const FILE_LIMIT: u64 = 1 << 20;
 
-/// What all configuration files say together, those that win last. Nothing is wrong with it.
+/// What all configuration files say together. Nothing is wrong with it.
 #[derive(Clone, Debug, Default)]
 pub struct Configuration {
     entries: Vec<Entry>,
-    /// The files that were read, those that win last.
-    files: Vec<PathBuf>,
+    /// The names of the files, those that win last.
+    files: Vec<String>,
 }
 
 impl Configuration {
+    /// Reads texts with the names of their files, those that win last. Every problem of all of them is
+    /// told, whichever machine it concerns.
+    pub fn of_texts(texts: &[(String, String)], known: Known<'_>) -> Result<Configuration, Vec<Problem>> {
+        let mut headers = Vec::new();
+        let mut entries = Vec::new();
+        let mut problems = Vec::new();
+        for (file, text) in texts {
+            match parse(file, text) {
+                Ok(parsed) => {
+                    headers.extend(parsed.headers);
+                    entries.extend(parsed.entries);
+                }
+                Err(found) => problems.extend(found),
+            }
+        }
+        problems.extend(check::problems(&headers, &entries, known));
+        let files = texts.iter().map(|(file, _)| file.clone()).collect();
+        if problems.is_empty() { Ok(Configuration { entries, files }) } else { Err(problems) }
+    }
+
     /// Reads the `usual` files where they exist, then the one that the user named, which must exist.
     ///
     /// # Errors
     ///
     /// [`Kind::Config`], with every problem of all files, whichever machine it concerns.
     pub fn read(usual: &[PathBuf], named: Option<&Path>, known: Known<'_>) -> Result<Configuration> {
-        let mut configuration = Configuration::default();
-        let mut headers = Vec::new();
+        let mut texts = Vec::new();
+        let mut errors = Vec::new();
         let mut problems = Vec::new();
-        let mut unreadable = Vec::new();
-        for path in usual.iter().map(PathBuf::as_path).chain(named) {
-            let text = match text_of(path) {
-                Ok(None) if named != Some(path) => continue,
-                Ok(None) => {
-                    let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-                    unreadable.push(
-                        Error::config(format!("reading {}", path.display()))
-                            .because(&missing)
-                            .hint("--config names a file that is there."),
-                    );
-                    continue;
-                }
-                Ok(Some(Ok(text))) => text,
-                Ok(Some(Err(problem))) => {
-                    problems.push(problem);
-                    continue;
-                }
-                Err(error) => {
-                    unreadable.push(error);
-                    continue;
-                }
-            };
-            configuration.files.push(path.to_owned());
-            match parse(&path.display().to_string(), &text) {
-                Ok(parsed) => {
-                    headers.extend(parsed.headers);
-                    configuration.entries.extend(parsed.entries);
-                }
-                Err(found) => problems.extend(found),
+        let usual = usual.iter().filter_map(|path| text_of(path).transpose());
+        let named = named.map(|path| text_of(path)?.ok_or_else(|| not_there(path)));
+        for read in usual.chain(named) {
+            match read {
+                Ok((file, Ok(text))) => texts.push((file, text)),
+                Ok((_, Err(problem))) => problems.push(problem),
+                Err(error) => errors.push(error),
             }
         }
-        problems.extend(check::problems(&headers, &configuration.entries, known));
+        let configuration = Configuration::of_texts(&texts, known);
+        problems.extend(configuration.as_ref().err().into_iter().flatten().cloned());
         if !problems.is_empty() {
             let count = problems.len();
             let places = if count == 1 { "one place".to_owned() } else { format!("{count} places") };
-            unreadable
-                .push(Error::config(format!("the configuration is wrong in {places}")).problems(problems));
+            errors.push(Error::config(format!("the configuration is wrong in {places}")).problems(problems));
         }
-        Error::all(unreadable)?;
-        Ok(configuration)
-    }
-
-    /// The files that were read, those that win last.
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
-    }
-
-    /// Every setting of every file, those that win last.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
+        Error::all(errors)?;
+        Ok(configuration.unwrap_or_default())
     }
 }
 
-/// The text of a file; none where it does not exist, and a problem where it is no text.
-fn text_of(path: &Path) -> Result<Option<Result<String, Problem>>> {
+fn not_there(path: &Path) -> Error {
+    let cause = std::io::Error::from(std::io::ErrorKind::NotFound);
+    Error::config(format!("reading {}", path.display()))
+        .because(&cause)
+        .hint("--config takes the name of a file.")
+}
+
+/// A file's name and text, or what is wrong where it is no text; none where it does not exist.
+fn text_of(path: &Path) -> Result<Option<(String, Result<String, Problem>)>> {
+    use std::io::{ErrorKind, Read};
+
     let context = || format!("reading {}", path.display());
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).context(Kind::Config, context),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) => return Err(error).context(Kind::Config, context).map_err(|error| {
+            error.hint("A configuration file that is there counts: make it readable, or set HOME to another directory.")
+        }),
     };
     let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut std::io::Read::take(file, FILE_LIMIT + 1), &mut bytes)
-        .context(Kind::Config, context)?;
+    file.take(FILE_LIMIT + 1).read_to_end(&mut bytes).context(Kind::Config, context)?;
     if bytes.len() as u64 > FILE_LIMIT {
         return Err(Error::config(format!("{} is larger than 1 MiB", path.display()))
             .hint("A configuration file has some lines of text."));
     }
-    Ok(Some(String::from_utf8(bytes).map_err(|error| {
+    let name = path.display().to_string();
+    let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
         Problem {
-            file: path.display().to_string(),
-            line,
+            file: name.clone(),
+            line: good.iter().filter(|byte| **byte == b'\n').count() + 1,
             column: 1,
             length: 1,
             // What the line says may be a password.
             text: String::new(),
             message: "the line is not UTF-8".to_owned(),
-            help: Some("Convert the file with `iconv -f latin1 -t utf-8`, or what it is in.".to_owned()),
+            help: Some("Convert the file, for instance with `iconv -f latin1 -t utf-8`.".to_owned()),
         }
-    })))
+    });
+    Ok(Some((name, text)))
 }
 
 /// The configuration files that are read where they exist, those that win last.
