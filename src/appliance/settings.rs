@@ -374,6 +374,33 @@ mod tests {
     }
 
     #[test]
+    fn values_are_shown_without_what_is_secret() {
+        let table = [
+            ("pass", "hunter2", "…"),
+            ("pass-file", "secret", "secret"),
+            ("ec2-secret-key", "hunter2", "…"),
+            ("mirror", "http://bob:hunter2@m.example/debian", "http://m.example/debian"),
+            ("addpkg", "a,b\n c,", "a, b, c"),
+            ("lock-user", "TRUE", "yes"),
+            ("lock-user", "0", "no"),
+            ("mem", " 1G ", "1G"),
+        ];
+        for (name, text, shown) in table {
+            assert_eq!(find(name).expect(name).shown(text), shown, "{name}");
+        }
+    }
+
+    #[test]
+    fn settings_are_those_of_some_machines() {
+        let has = |name: &str, hypervisor, distro| find(name).expect(name).scope.has(hypervisor, distro);
+        assert!(has("ppa", Some("kvm"), Some("ubuntu")) && !has("ppa", Some("kvm"), Some("debian")));
+        assert!(has("ppa", Some("kvm"), None) && has("ppa", None, None));
+        assert!(has("bridge", Some("qemu"), None) && !has("bridge", Some("xen"), Some("debian")));
+        assert!(has("xen-kernel", None, Some("debian")) && !has("xen-kernel", Some("kvm"), None));
+        assert!(exclude_each_other("rootsize", "size") && !exclude_each_other("rootsize", "swapsize"));
+    }
+
+    #[test]
     fn a_secret_is_the_first_line_of_its_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "s3cret \nsecond\n").unwrap();

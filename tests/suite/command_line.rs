@@ -92,9 +92,9 @@ fn shells_can_complete() {
 
 /// The program by another name.
 fn by_name(name: &str, words: &[&str]) -> Output {
-    let room = tempfile::tempdir().unwrap();
+    let room = tempfile::tempdir().expect("a directory");
     let link = room.path().join(name);
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rvmb"), &link).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rvmb"), &link).expect("a link");
     Command::new(link).args(words).env_clear().output().expect("its output")
 }
 

@@ -79,11 +79,6 @@ impl Choice<'_> {
     pub fn shown(&self) -> String {
         self.setting.shown(&self.text)
     }
-
-    /// Where it stands: `file:line`.
-    pub fn place(&self) -> String {
-        format!("{}:{}", self.entry.key.file, self.entry.key.line)
-    }
 }
 
 /// What was chosen, as an appliance; files with passwords are read.
