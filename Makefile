@@ -29,6 +29,8 @@ demo: setup build ## Bake a small Debian machine, boot it, say how to log in
 bench: setup build ## Measure rvmb against a plain mmdebstrap pipeline
 	bench/run.sh
 
-install: build ## Install the program into $(PREFIX)/bin
+install: build ## Install the program into $(PREFIX)/bin, also as vmbuilder and ubuntu-vm-builder
 	install -D -m 0755 target/release/rvmb $(DESTDIR)$(PREFIX)/bin/rvmb
+	cd $(DESTDIR)$(PREFIX)/bin && for name in vmbuilder ubuntu-vm-builder; do \
+		if [ -L $$name ] || [ ! -e $$name ]; then ln -sf rvmb $$name; else echo "$$name is another program: left alone"; fi; done
 	$(if $(DESTDIR),,tools/apparmor/install $(if $(filter /usr /usr/local,$(PREFIX)),,rvmb-prefix $(PREFIX)/bin/rvmb))

@@ -1,15 +1,19 @@
 //! Parse, start, map an error to an exit code. Nothing else.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use rvmb::cli::program::Program;
 use rvmb::cli::{self, Invocation, Refusal};
 use rvmb::ui::{ProgressMode, Surroundings, Ui, Wishes};
 
 fn main() -> ExitCode {
     let surroundings = Surroundings::of_process();
-    let arguments = cli::target::arguments();
+    let mut words = std::env::args_os();
+    let program = Program::of(&mut words);
+    let arguments: Vec<OsString> = words.collect();
     let wishes = cli::wishes_of(&arguments);
-    let (ui, outcome) = match cli::parse(arguments) {
+    let (ui, outcome) = match cli::parse(program, arguments) {
         // Namespaces can only be made before the first thread, and drawing needs threads.
         Ok(Invocation::Worker(args)) => {
             let outcome = cli::worker::run(&args);

@@ -1,6 +1,6 @@
 //! Laying one appliance over another.
 
-use super::model::{Appliance, Disks, Ec2, Network, Places, Sizes, Tree, Users};
+use super::model::{Appliance, Disks, Ec2, Network, Places, Sizes, Special, Tree, Users};
 
 impl Appliance {
     /// This appliance with everything that `upper` sets in place of its own. A list replaces a list;
@@ -46,6 +46,7 @@ impl Appliance {
             templates: upper.templates.or(self.templates),
             tree: tree(self.tree, upper.tree),
             libvirt: upper.libvirt.or(self.libvirt),
+            special: special(self.special, upper.special),
             ec2: ec2(self.ec2, upper.ec2),
             places: places(self.places, upper.places),
         }
@@ -105,6 +106,14 @@ fn tree(lower: Tree, upper: Tree) -> Tree {
         existing: upper.existing.or(lower.existing),
         tmpfs: upper.tmpfs.or(lower.tmpfs),
         in_place: upper.in_place || lower.in_place,
+    }
+}
+
+fn special(lower: Special, upper: Special) -> Special {
+    Special {
+        vbox_disk_format: upper.vbox_disk_format.or(lower.vbox_disk_format),
+        xen_kernel: upper.xen_kernel.or(lower.xen_kernel),
+        xen_ramdisk: upper.xen_ramdisk.or(lower.xen_ramdisk),
     }
 }
 

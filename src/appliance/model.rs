@@ -84,6 +84,8 @@ pub struct Appliance {
     pub tree: Tree,
     /// Address of the libvirt that gets the machine.
     pub libvirt: Option<String>,
+    /// What only one hypervisor asks for.
+    pub special: Special,
     /// What EC2 gets.
     pub ec2: Ec2,
     /// Where results and scratch files go.
@@ -189,6 +191,17 @@ pub struct Tree {
     pub tmpfs: Option<String>,
     /// Write to the destination without a scratch file between.
     pub in_place: bool,
+}
+
+/// What only one hypervisor asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Special {
+    /// Format of VirtualBox's disks: `vdi` or `vmdk`.
+    pub vbox_disk_format: Option<String>,
+    /// Kernel that Xen's toolstack loads, a file of the host that starts the machine.
+    pub xen_kernel: Option<PathBuf>,
+    /// The initial RAM file system for it.
+    pub xen_ramdisk: Option<PathBuf>,
 }
 
 /// What EC2 gets: vmbuilder's options for it.

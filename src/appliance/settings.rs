@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::model::Appliance;
 use crate::error::{Context, Error, Kind, Result};
+use crate::host::access::without_login;
 use crate::units::Size;
 
 /// Where a setting lives, and so how its text is read.
@@ -18,6 +19,10 @@ enum Field {
     Size(fn(&mut Appliance) -> &mut Option<Size>),
     Number(fn(&mut Appliance) -> &mut Option<u32>),
     Switch(fn(&mut Appliance) -> &mut bool),
+    /// One of these words.
+    Choice(&'static [&'static str], fn(&mut Appliance) -> &mut Option<String>),
+    /// Text that nobody is shown.
+    Secret(fn(&mut Appliance) -> &mut Option<String>),
     /// A file whose first line is the value.
     SecretFile(fn(&mut Appliance) -> &mut Option<String>),
 }
@@ -25,16 +30,69 @@ enum Field {
 /// What stands for standard input in place of a file's name.
 pub const STANDARD_INPUT: &str = "-";
 
+/// Which machines a setting is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them.
+    Every,
+    /// Those for these hypervisors.
+    Hypervisors(&'static [&'static str]),
+    /// Those of this distribution.
+    Distro(&'static str),
+}
+
+impl Scope {
+    /// Whether it has machines for `hypervisor` and of `distro`; where one of them is left open, whether
+    /// it has any of the other.
+    pub fn has(self, hypervisor: Option<&str>, distro: Option<&str>) -> bool {
+        match self {
+            Scope::Every => true,
+            Scope::Hypervisors(names) => hypervisor.is_none_or(|name| names.contains(&name)),
+            Scope::Distro(name) => distro.is_none_or(|distro| distro == name),
+        }
+    }
+}
+
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Scope::Every => f.write_str("every machine"),
+            Scope::Hypervisors(names) => write!(f, "machines for {}", names.join(" and ")),
+            Scope::Distro(name) => write!(f, "machines of {name}"),
+        }
+    }
+}
+
 /// A setting.
 pub struct Setting {
     /// Its name: that of the long option.
     pub name: &'static str,
+    /// The machines that it is for.
+    pub scope: Scope,
     field: Field,
 }
 
 const fn setting(name: &'static str, field: Field) -> Setting {
-    Setting { name, field }
+    Setting { name, scope: Scope::Every, field }
 }
+
+impl Setting {
+    const fn only(mut self, scope: Scope) -> Setting {
+        self.scope = scope;
+        self
+    }
+}
+
+/// The hypervisors that libvirt and a run script start, as for vmbuilder.
+const QEMU: Scope = Scope::Hypervisors(&["kvm", "qemu"]);
+const VIRTUALBOX: Scope = Scope::Hypervisors(&["vbox"]);
+const XEN: Scope = Scope::Hypervisors(&["xen"]);
+
+/// Formats of disks that VirtualBox gets.
+pub const VBOX_DISK_FORMATS: &[&str] = &["vdi", "vmdk"];
+
+/// Bootstrap tools.
+pub const BOOTSTRAP_TOOLS: &[&str] = &["auto", "debootstrap", "mmdebstrap"];
 
 /// Every setting, in the order of the help.
 pub static SETTINGS: &[Setting] = &[
@@ -49,7 +107,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("proxy", Field::Text(|a| &mut a.proxy)),
     setting("keyring", Field::Path(|a| &mut a.keyring)),
     setting("variant", Field::Text(|a| &mut a.variant)),
-    setting("ppa", Field::List(|a| &mut a.ppas)),
+    setting("ppa", Field::List(|a| &mut a.ppas)).only(Scope::Distro("ubuntu")),
     setting("iso", Field::Path(|a| &mut a.iso)),
     setting("debootstrap-tarball", Field::Path(|a| &mut a.tarball)),
     setting("addpkg", Field::List(|a| &mut a.add_packages)),
@@ -58,9 +116,9 @@ pub static SETTINGS: &[Setting] = &[
     setting("seedfile", Field::Path(|a| &mut a.seed_file)),
     setting("user", Field::Text(|a| &mut a.users.name)),
     setting("name", Field::Text(|a| &mut a.users.full_name)),
-    setting("pass", Field::Text(|a| &mut a.users.password)),
+    setting("pass", Field::Secret(|a| &mut a.users.password)),
     setting("pass-file", Field::SecretFile(|a| &mut a.users.password)),
-    setting("rootpass", Field::Text(|a| &mut a.users.root_password)),
+    setting("rootpass", Field::Secret(|a| &mut a.users.root_password)),
     setting("rootpass-file", Field::SecretFile(|a| &mut a.users.root_password)),
     setting("uid", Field::Number(|a| &mut a.users.uid)),
     setting("gid", Field::Number(|a| &mut a.users.gid)),
@@ -80,8 +138,8 @@ pub static SETTINGS: &[Setting] = &[
     setting("gw", Field::List(|a| &mut a.network.gateways)),
     setting("dns", Field::List(|a| &mut a.network.name_servers)),
     setting("mac", Field::Text(|a| &mut a.network.mac)),
-    setting("bridge", Field::Text(|a| &mut a.network.bridge)),
-    setting("network", Field::Text(|a| &mut a.network.libvirt_network)),
+    setting("bridge", Field::Text(|a| &mut a.network.bridge)).only(QEMU),
+    setting("network", Field::Text(|a| &mut a.network.libvirt_network)).only(QEMU),
     setting("size", Field::Size(|a| &mut a.sizes.disk)),
     setting("rootsize", Field::Size(|a| &mut a.sizes.root)),
     setting("swapsize", Field::Size(|a| &mut a.sizes.swap)),
@@ -97,13 +155,17 @@ pub static SETTINGS: &[Setting] = &[
     setting("destdir", Field::Path(|a| &mut a.places.destination)),
     setting("overwrite", Field::Switch(|a| &mut a.places.overwrite)),
     setting("manifest", Field::Path(|a| &mut a.places.package_list)),
-    setting("libvirt", Field::Text(|a| &mut a.libvirt)),
+    setting("libvirt", Field::Text(|a| &mut a.libvirt)).only(QEMU),
+    setting("vbox-disk-format", Field::Choice(VBOX_DISK_FORMATS, |a| &mut a.special.vbox_disk_format))
+        .only(VIRTUALBOX),
+    setting("xen-kernel", Field::Path(|a| &mut a.special.xen_kernel)).only(XEN),
+    setting("xen-ramdisk", Field::Path(|a| &mut a.special.xen_ramdisk)).only(XEN),
     setting("only-chroot", Field::Switch(|a| &mut a.tree.only)),
     setting("chroot-dir", Field::Path(|a| &mut a.tree.directory)),
     setting("existing-chroot", Field::Path(|a| &mut a.tree.existing)),
     setting("tmpfs", Field::Text(|a| &mut a.tree.tmpfs)),
     setting("in-place", Field::Switch(|a| &mut a.tree.in_place)),
-    setting("bootstrap", Field::Text(|a| &mut a.bootstrap)),
+    setting("bootstrap", Field::Choice(BOOTSTRAP_TOOLS, |a| &mut a.bootstrap)),
     setting("cache-dir", Field::Path(|a| &mut a.places.cache)),
     setting("no-cache", Field::Switch(|a| &mut a.places.no_cache)),
     setting("tmp", Field::Path(|a| &mut a.places.scratch)),
@@ -114,7 +176,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("ec2-user", Field::Text(|a| &mut a.ec2.user)),
     setting("ec2-bucket", Field::Text(|a| &mut a.ec2.bucket)),
     setting("ec2-access-key", Field::Text(|a| &mut a.ec2.access_key)),
-    setting("ec2-secret-key", Field::Text(|a| &mut a.ec2.secret_key)),
+    setting("ec2-secret-key", Field::Secret(|a| &mut a.ec2.secret_key)),
     setting("ec2-kernel", Field::Text(|a| &mut a.ec2.kernel)),
     setting("ec2-ramdisk", Field::Text(|a| &mut a.ec2.ramdisk)),
     setting("ec2-version", Field::Text(|a| &mut a.ec2.version)),
@@ -133,6 +195,27 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("execscript", "exec"),
     ("kernel-flavour", "flavour"),
 ];
+
+/// Settings of which one source names one: two answers to one question. Where a stronger source names the
+/// one, the other of a weaker source no longer counts.
+pub const EXCLUSIVE: &[(&str, &str)] = &[
+    ("size", "rootsize"),
+    ("part", "size"),
+    ("part", "rootsize"),
+    ("part", "swapsize"),
+    ("part", "optsize"),
+    ("pass", "pass-file"),
+    ("rootpass", "rootpass-file"),
+    ("chroot-dir", "tmpfs"),
+    ("existing-chroot", "tmpfs"),
+    ("existing-chroot", "chroot-dir"),
+    ("existing-chroot", "only-chroot"),
+];
+
+/// Whether the settings of two names exclude each other.
+pub fn exclude_each_other(one: &str, other: &str) -> bool {
+    EXCLUSIVE.iter().any(|pair| *pair == (one, other) || *pair == (other, one))
+}
 
 /// Long options that are no settings of an appliance: they say how this one run speaks.
 pub const OPTIONS_ONLY: &[&str] = &["config", "verbose", "quiet", "debug", "progress", "help", "version"];
@@ -157,7 +240,7 @@ impl Setting {
     pub fn set(&self, appliance: &mut Appliance, text: &str) -> Result<(), String> {
         let text = text.trim();
         match self.field {
-            Field::Text(at) => *at(appliance) = Some(text.to_owned()),
+            Field::Text(at) | Field::Secret(at) => *at(appliance) = Some(text.to_owned()),
             Field::List(at) => *at(appliance) = split_list(text),
             Field::Path(at) => *at(appliance) = Some(PathBuf::from(text)),
             Field::Paths(at) => *at(appliance) = split_list(text).into_iter().map(PathBuf::from).collect(),
@@ -169,6 +252,12 @@ impl Setting {
                 );
             }
             Field::Switch(at) => *at(appliance) = switch(text)?,
+            Field::Choice(words, at) => {
+                if !words.contains(&text) {
+                    return Err(format!("`{text}` is none of {}", words.join(", ")));
+                }
+                *at(appliance) = Some(text.to_owned());
+            }
             Field::SecretFile(at) => {
                 *at(appliance) = Some(read_secret(Path::new(text)).map_err(|error| error.to_string())?);
             }
@@ -176,9 +265,38 @@ impl Setting {
         Ok(())
     }
 
+    /// The same without an appliance, and without looking at any file.
+    pub fn check(&self, text: &str) -> Result<(), String> {
+        match self.field {
+            Field::SecretFile(_) => Ok(()),
+            _ => self.set(&mut Appliance::default(), text),
+        }
+    }
+
     /// Whether the value must not be shown.
     pub fn is_secret(&self) -> bool {
-        matches!(self.name, "pass" | "rootpass" | "ec2-secret-key")
+        matches!(self.field, Field::Secret(_))
+    }
+
+    /// Whether the setting is on or off, and its option takes no value.
+    pub fn is_switch(&self) -> bool {
+        matches!(self.field, Field::Switch(_))
+    }
+
+    /// Whether `text` leaves the setting as it is where nobody names it.
+    pub fn is_off(&self, text: &str) -> bool {
+        self.is_switch() && switch(text.trim()) == Ok(false)
+    }
+
+    /// The value as it may be shown: a secret as `…`, an address without its log-in, a list in one line.
+    pub fn shown(&self, text: &str) -> String {
+        match self.field {
+            Field::Secret(_) => "…".to_owned(),
+            Field::List(_) | Field::Paths(_) => split_list(text).join(", "),
+            Field::Text(_) if text.contains("://") => without_login(text),
+            Field::Switch(_) => if self.is_off(text) { "no" } else { "yes" }.to_owned(),
+            _ => text.trim().to_owned(),
+        }
     }
 }
 
@@ -253,6 +371,33 @@ mod tests {
             assert!(set(name, text).unwrap_err().contains(text.trim_start_matches('1')), "{name}={text}");
         }
         assert!(set("pass-file", "/nonexistent/file").unwrap_err().contains("/nonexistent/file"));
+    }
+
+    #[test]
+    fn values_are_shown_without_what_is_secret() {
+        let table = [
+            ("pass", "hunter2", "…"),
+            ("pass-file", "secret", "secret"),
+            ("ec2-secret-key", "hunter2", "…"),
+            ("mirror", "http://bob:hunter2@m.example/debian", "http://m.example/debian"),
+            ("addpkg", "a,b\n c,", "a, b, c"),
+            ("lock-user", "TRUE", "yes"),
+            ("lock-user", "0", "no"),
+            ("mem", " 1G ", "1G"),
+        ];
+        for (name, text, shown) in table {
+            assert_eq!(find(name).expect(name).shown(text), shown, "{name}");
+        }
+    }
+
+    #[test]
+    fn settings_are_those_of_some_machines() {
+        let has = |name: &str, hypervisor, distro| find(name).expect(name).scope.has(hypervisor, distro);
+        assert!(has("ppa", Some("kvm"), Some("ubuntu")) && !has("ppa", Some("kvm"), Some("debian")));
+        assert!(has("ppa", Some("kvm"), None) && has("ppa", None, None));
+        assert!(has("bridge", Some("qemu"), None) && !has("bridge", Some("xen"), Some("debian")));
+        assert!(has("xen-kernel", None, Some("debian")) && !has("xen-kernel", Some("kvm"), None));
+        assert!(exclude_each_other("rootsize", "size") && !exclude_each_other("rootsize", "swapsize"));
     }
 
     #[test]

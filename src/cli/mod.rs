@@ -1,15 +1,20 @@
 //! The command line: one file per verb with its arguments and one `run`.
 //!
 //! [`parse`] turns words into an [`Invocation`], [`run`] carries it out. A build has no verb of its
-//! own: `rvmb HYPERVISOR DISTRO [options]`.
+//! own: `rvmb HYPERVISOR DISTRO [options]`. The name that rvmb was started by is a [`Program`]; what it
+//! changes is decided there and in [`target`].
 
 pub mod build;
 pub mod cache;
 pub mod completions;
+pub mod config;
+mod defaults;
+mod known;
 pub mod options;
-pub mod order;
+mod order;
 pub mod output;
 pub mod plan;
+pub mod program;
 pub mod suites;
 pub mod target;
 pub mod test;
@@ -19,10 +24,14 @@ use std::ffi::OsString;
 
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 
+use crate::appliance::settings::{self, Setting};
 use crate::error::{Error, Result};
 use crate::host::interrupt::Interrupt;
 use crate::host::run::Runner;
+use crate::suite::Registry;
 use crate::ui::{self, Ui};
+use program::Program;
+use target::Shape;
 
 const ABOUT: &str = "Turns one command into a Debian or Ubuntu machine image that boots.";
 
@@ -33,8 +42,20 @@ Examples:
                                          Ubuntu 22.04 with Apache
   rvmb plan kvm debian --addpkg nginx    what would be built, without building
   rvmb kvm debian --help                 every option of a build
+";
+
+const EXAMPLES_OF_UBUNTU: &str = "\
+Examples:
+  rvmb kvm jammy                         an Ubuntu 22.04 machine in ./ubuntu-kvm
+  rvmb kvm jammy --addpkg apache2        the same with Apache
+  rvmb plan kvm jammy --addpkg nginx     what would be built, without building
+  rvmb kvm jammy --help                  every option of a build
+";
+
+const MORE_EXAMPLES: &str = "  \
   rvmb test debian-kvm                   boot what was built and look at it
   rvmb suites                            the releases that can be built
+  rvmb config show                       what the configuration files say
   rvmb cache list                        what is kept between builds
 
 Exit codes: 0 done, 2 usage, 3 configuration, 4 this host lacks something, 5 build, 6 delivery,
@@ -47,6 +68,8 @@ pub enum Verb {
     Build(build::Args),
     /// Say what would be built.
     Plan(plan::Args),
+    /// Say what the configuration files say.
+    Config(config::Args),
     /// List releases.
     Suites(suites::Args),
     /// Boot an image and check it.
@@ -54,7 +77,7 @@ pub enum Verb {
     /// Say what is kept between builds, or remove it.
     Cache(cache::Args),
     /// Print a completion script.
-    Completions(completions::Args),
+    Completions(Program, completions::Args),
 }
 
 /// A command line that was understood.
@@ -93,19 +116,30 @@ pub enum Refusal {
 }
 
 /// The whole command line.
-pub fn command() -> Command {
-    let command = output::Args::augment_args(Command::new("rvmb"))
+pub fn command(program: Program) -> Command {
+    shaped(Shape::plain(program))
+}
+
+fn shaped(shape: Shape<'_>) -> Command {
+    let program = shape.program;
+    let name = program.name();
+    let command = output::Args::augment_args(Command::new(name))
+        .display_name(program.full_name())
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
-        .after_help(EXAMPLES)
-        .override_usage("rvmb HYPERVISOR DISTRO [OPTIONS]\n       rvmb COMMAND [OPTIONS]")
+        .after_help(examples(program))
+        .override_usage(format!("{name} {} [OPTIONS]\n       {name} COMMAND [OPTIONS]", program.words()))
         .help_expected(true)
         .max_term_width(100)
+        .infer_long_args(true)
+        // As for vmbuilder the last one counts, so that a script's `"$@"` wins over its own options.
+        .args_override_self(true)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true);
-    target::augment(command)
-        .subcommand(plan::command())
+    target::augment(command, shape)
+        .subcommand(plan::command(shape))
+        .subcommand(config::command(shape))
         .subcommand(
             suites::Args::augment_args(Command::new("suites")).about("List the releases that can be built"),
         )
@@ -123,40 +157,55 @@ pub fn command() -> Command {
         )
 }
 
+fn examples(program: Program) -> String {
+    let first = if program.distro().is_some() { EXAMPLES_OF_UBUNTU } else { EXAMPLES };
+    (first.to_owned() + MORE_EXAMPLES).replace("  rvmb ", &format!("  {} ", program.name()))
+}
+
 /// The verbs beside the hypervisors.
-const VERBS: &[&str] = &["plan", "suites", "test", "cache", "completions", "worker"];
+const VERBS: &[&str] = &["plan", "config", "suites", "test", "cache", "completions", "worker"];
 
 /// Understands a command line; `arguments` are without the program's name.
-pub fn parse(mut arguments: Vec<OsString>) -> Result<Invocation, Refusal> {
+pub fn parse(program: Program, mut arguments: Vec<OsString>) -> Result<Invocation, Refusal> {
     // `rvmb help kvm debian` is what others write for `rvmb kvm debian --help`.
     if arguments.first().is_some_and(|word| word == "help") {
         arguments.remove(0);
         arguments.push(OsString::from("--help"));
     }
-    let known = order::Known::of(&output::Args::augment_args(target::option_command()).arg(plan::json()));
-    let arguments = order::words_first(arguments, &known, |word| target::word_count(word, VERBS));
-    let words = std::iter::once(OsString::from("rvmb")).chain(arguments);
-    let matches = command().try_get_matches_from(words).map_err(Refusal::Clap)?;
+    let options = output::Args::augment_args(target::option_command()).arg(plan::json(""));
+    let is_secret = |name: &str| settings::find(name).is_some_and(Setting::is_secret);
+    let known = known::Known::of(&options, is_secret);
+    let counts = |words: &[OsString]| target::word_counts(words, VERBS);
+    let arguments = order::arrange(arguments, &known, counts).map_err(Refusal::Usage)?;
+    let is_asked = |option: &str| arguments.iter().any(|word| word == option);
+    // Only the help names the newest release; to find it takes longer than all the rest.
+    let registry = (is_asked("-h") || is_asked("--help")).then(Registry::load).and_then(Result::ok);
+    let shape = Shape { program, registry: registry.as_ref(), brief: is_asked("-h") };
+    let words = std::iter::once(OsString::from(program.name())).chain(arguments);
+    let matches = shaped(shape).try_get_matches_from(words).map_err(Refusal::Clap)?;
     let output = output::Args::from_arg_matches(&matches).map_err(Refusal::Clap)?;
     let Some((name, matches)) = matches.subcommand() else {
-        return Err(Refusal::Usage(Error::usage("there is no command").hint("`rvmb --help` lists them.")));
+        let help = format!("`{} --help` lists them.", program.name());
+        return Err(Refusal::Usage(Error::usage("there is no command").hint(help)));
     };
     match name {
         "worker" => worker::Args::from_arg_matches(matches).map(Invocation::Worker).map_err(Refusal::Clap),
-        name => Ok(Invocation::User { output, verb: verb(name, matches)? }),
+        name => Ok(Invocation::User { output, verb: verb(program, name, matches)? }),
     }
 }
 
-fn verb(name: &str, matches: &ArgMatches) -> Result<Verb, Refusal> {
+fn verb(program: Program, name: &str, matches: &ArgMatches) -> Result<Verb, Refusal> {
     match name {
-        "plan" => plan::Args::from_matches(matches).map(Verb::Plan).map_err(Refusal::Usage),
+        "plan" => plan::Args::from_matches(program, matches).map(Verb::Plan).map_err(Refusal::Usage),
+        "config" => config::Args::from_matches(program, matches).map(Verb::Config).map_err(Refusal::Usage),
         "suites" => suites::Args::from_arg_matches(matches).map(Verb::Suites).map_err(Refusal::Clap),
         "test" => test::Arguments::from_arg_matches(matches).map(Verb::Test).map_err(Refusal::Clap),
         "cache" => cache::Args::from_matches(matches).map(Verb::Cache).map_err(Refusal::Clap),
         "completions" => {
-            completions::Args::from_arg_matches(matches).map(Verb::Completions).map_err(Refusal::Clap)
+            let args = completions::Args::from_arg_matches(matches).map_err(Refusal::Clap)?;
+            Ok(Verb::Completions(program, args))
         }
-        hypervisor => target::Target::from_matches(hypervisor, matches, VERBS)
+        hypervisor => target::Target::from_matches(program, hypervisor, matches, VERBS)
             .map(|target| Verb::Build(build::Args { target }))
             .map_err(Refusal::Usage),
     }
@@ -167,6 +216,7 @@ pub fn run(verb: Verb, ui: &Ui) -> Result<()> {
     match verb {
         Verb::Build(args) => build::run(args, ui),
         Verb::Plan(args) => plan::run(args, ui),
+        Verb::Config(args) => config::run(args, ui),
         Verb::Suites(args) => suites::run(&args, ui),
         Verb::Test(args) => {
             let interrupt = Interrupt::install()?;
@@ -175,7 +225,7 @@ pub fn run(verb: Verb, ui: &Ui) -> Result<()> {
             test::run(&args, interrupt.flag(), &runner)
         }
         Verb::Cache(args) => cache::run(args, ui),
-        Verb::Completions(args) => completions::run(&args, ui),
+        Verb::Completions(program, args) => completions::run(program, &args, ui),
     }
 }
 

@@ -1,17 +1,19 @@
 //! The options that describe a machine, by vmbuilder's names, and the appliance that they make.
 //!
 //! No option has a default here: what was not given stays open, so that a configuration file and
-//! then the plan can fill it in. The help names what they will say.
+//! then the plan can fill it in. The help names what they will say: [`super::defaults`].
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{ArgAction, Args, ValueHint};
 
-use crate::appliance::settings::{STANDARD_INPUT, read_secret, split_list};
-use crate::appliance::{Appliance, Disks, Ec2, Network, Places, Sizes, Tree, Users};
+use crate::appliance::settings::{
+    BOOTSTRAP_TOOLS, STANDARD_INPUT, VBOX_DISK_FORMATS, read_secret, split_list,
+};
+use crate::appliance::{Appliance, Disks, Ec2, Network, Places, Sizes, Special, Tree, Users};
 use crate::error::{Error, Result};
 use crate::units::Size;
 
@@ -59,29 +61,30 @@ pub struct Options {
     #[command(flatten)]
     tree: TreeOptions,
     #[command(flatten)]
+    special: SpecialOptions,
+    #[command(flatten)]
     ec2: Ec2Options,
 }
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "System")]
 struct System {
-    /// Release to build, by codename or version [default: the newest stable or long-term one]
+    /// Release to build, by codename or version
     #[arg(long, value_name = "SUITE", value_parser = NonEmptyStringValueParser::new())]
     suite: Option<String>,
-    /// Architecture by Debian's name, such as amd64 [default: this host's]
+    /// Architecture by Debian's name, such as amd64
     #[arg(short, long, value_name = "ARCH", value_parser = NonEmptyStringValueParser::new())]
     arch: Option<String>,
-    /// Kernel flavour, such as cloud or generic [default: the one of the release for the hypervisor]
+    /// Kernel flavour, such as cloud or generic
     #[arg(long, value_name = "FLAVOUR", alias = "kernel-flavour", value_parser = NonEmptyStringValueParser::new())]
     flavour: Option<String>,
-    /// Components of the archive; commas or repetition make a list [default: those of the release]
+    /// Components of the archive; commas or repetition make a list
     #[arg(long, value_name = "LIST", action = ArgAction::Append)]
     components: Vec<String>,
-    /// Mirror of the archive [default: the one in this host's apt sources, else the release's]
+    /// Mirror of the archive
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = NonEmptyStringValueParser::new())]
     mirror: Option<String>,
-    /// Mirror of the security updates, or none to leave them out [default: the one in this host's apt
-    /// sources, else the release's]
+    /// Mirror of the security updates, or none to leave them out
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = NonEmptyStringValueParser::new())]
     security_mirror: Option<String>,
     /// Mirror of the archive for the build alone; the machine's own sources name --mirror
@@ -93,10 +96,10 @@ struct System {
     /// HTTP proxy for the build; the machine itself does not get it
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = NonEmptyStringValueParser::new())]
     proxy: Option<String>,
-    /// Keyring that must have signed the archive [default: the distribution's, from this host]
+    /// Keyring that must have signed the archive
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     keyring: Option<PathBuf>,
-    /// debootstrap's variant: minbase, or important for what it installs without one [default: minbase]
+    /// debootstrap's variant: minbase, or important for what it installs without one
     #[arg(long, value_name = "VARIANT", value_parser = NonEmptyStringValueParser::new())]
     variant: Option<String>,
     /// Personal package archive of Launchpad to use as well; commas or repetition make a list
@@ -130,29 +133,29 @@ struct Packages {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Users")]
 struct UserOptions {
-    /// Name of the first user [default: the distribution's name]
+    /// Name of the first user
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     user: Option<String>,
-    /// Full name of the first user [default: the distribution's name, capitalised]
+    /// Full name of the first user
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// Password of the first user, in clear or as a crypt(5) hash [default: the user's name]. Other
+    /// Password of the first user, in clear or as a crypt(5) hash. Other
     /// users of this host can see it while rvmb runs; with --pass-file they cannot
     #[arg(long, value_name = "PASSWORD", conflicts_with = "pass_file")]
     pass: Option<Secret>,
     /// File whose first line is the password of the first user; - reads standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pass_file: Option<PathBuf>,
-    /// Password of root, in clear or as a crypt(5) hash [default: root cannot log in by password]
+    /// Password of root, in clear or as a crypt(5) hash
     #[arg(long, value_name = "PASSWORD", conflicts_with = "rootpass_file")]
     rootpass: Option<Secret>,
     /// File whose first line is the password of root; - reads standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     rootpass_file: Option<PathBuf>,
-    /// User id of the first user, 1000 to 59999 [default: 1000]
+    /// User id of the first user, 1000 to 59999
     #[arg(long, value_name = "NUMBER")]
     uid: Option<u32>,
-    /// Group id of the first user, 1000 to 59999 [default: as the user id]
+    /// Group id of the first user, 1000 to 59999
     #[arg(long, value_name = "NUMBER")]
     gid: Option<u32>,
     /// Lock the password of the first user, who logs in with --ssh-user-key and uses sudo without a password
@@ -169,22 +172,22 @@ struct UserOptions {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Guest")]
 struct Guest {
-    /// Host name, without domain [default: the distribution's name]
+    /// Host name, without domain
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     hostname: Option<String>,
-    /// Domain [default: localdomain]
+    /// Domain
     #[arg(long, value_name = "DOMAIN", value_parser = NonEmptyStringValueParser::new())]
     domain: Option<String>,
-    /// Locale, such as de_DE.UTF-8 [default: that of $LANG, else C.UTF-8]
+    /// Locale, such as de_DE.UTF-8
     #[arg(long, value_name = "LOCALE", value_parser = NonEmptyStringValueParser::new())]
     lang: Option<String>,
-    /// Time zone, such as Europe/Berlin [default: UTC]
+    /// Time zone, such as Europe/Berlin
     #[arg(long, value_name = "ZONE", value_parser = NonEmptyStringValueParser::new())]
     timezone: Option<String>,
-    /// Memory that the launch files give to the machine; a bare number counts MiB [default: 1024]
+    /// Memory that the launch files give to the machine; a bare number counts MiB
     #[arg(short, long, value_name = "SIZE")]
     mem: Option<Size>,
-    /// Processors that the launch files give to the machine [default: 1]
+    /// Processors that the launch files give to the machine
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     cpus: Option<u32>,
 }
@@ -193,32 +196,31 @@ struct Guest {
 #[command(next_help_heading = "Network")]
 struct NetworkOptions {
     /// Address of the machine, such as 192.0.2.10/24 or 2001:db8::10/64, or dhcp; commas or repetition
-    /// make a list [default: dhcp]
+    /// make a list
     #[arg(long, value_name = "ADDRESS", action = ArgAction::Append)]
     ip: Vec<String>,
-    /// Netmask, such as 255.255.255.0 [default: the prefix length of --ip, else that of its class]
+    /// Netmask, such as 255.255.255.0
     #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
     mask: Option<String>,
-    /// Address of the network [default: from --ip and --mask]
+    /// Address of the network
     #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
     net: Option<String>,
-    /// Broadcast address [default: the last address of the network]
+    /// Broadcast address
     #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
     bcast: Option<String>,
-    /// Gateway, or none; commas or repetition name those of both families [default: the first address of the
-    /// network]
+    /// Gateway, or none; commas or repetition name those of both families
     #[arg(long, value_name = "ADDRESS", action = ArgAction::Append)]
     gw: Vec<String>,
-    /// Name server, or none; commas or repetition make a list [default: the gateway]
+    /// Name server, or none; commas or repetition make a list
     #[arg(long, value_name = "ADDRESS", action = ArgAction::Append)]
     dns: Vec<String>,
-    /// MAC address of the machine's interface [default: one that is made from the machine's identity]
+    /// MAC address of the machine's interface
     #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
     mac: Option<String>,
     /// Bridge of the host that the interface is put on
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     bridge: Option<String>,
-    /// Network of libvirt that the interface is put on [default: default]
+    /// Network of libvirt that the interface is put on
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     network: Option<String>,
 }
@@ -229,19 +231,19 @@ struct Disk {
     /// Size of the whole disk; the root file system takes what the others leave
     #[arg(long, value_name = "SIZE", conflicts_with = "rootsize")]
     size: Option<Size>,
-    /// Size of the root file system; a bare number counts MiB, k, M, G and T are units [default: 4096]
+    /// Size of the root file system; a bare number counts MiB, k, M, G and T are units
     #[arg(long, value_name = "SIZE")]
     rootsize: Option<Size>,
-    /// Size of swap; 0 for none [default: 1024]
+    /// Size of swap; 0 for none
     #[arg(long, value_name = "SIZE")]
     swapsize: Option<Size>,
-    /// Size of a file system for /opt; 0 for none [default: 0]
+    /// Size of a file system for /opt; 0 for none
     #[arg(long, value_name = "SIZE")]
     optsize: Option<Size>,
     /// Partition file: a line for each partition, --- between disks
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["size", "rootsize", "swapsize", "optsize"])]
     part: Option<PathBuf>,
-    /// Kind of partition table: gpt or msdos [default: gpt]
+    /// Kind of partition table: gpt or msdos
     #[arg(long, value_name = "KIND", value_parser = NonEmptyStringValueParser::new())]
     label: Option<String>,
     /// Existing file or block device to write to instead of a new image; repeat it for further disks
@@ -277,7 +279,7 @@ struct Finish {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Output")]
 struct Output {
-    /// Directory that receives the machine [default: DISTRO-HYPERVISOR, such as debian-kvm]
+    /// Directory that receives the machine
     #[arg(short, long, value_name = "DIR", alias = "dest", value_hint = ValueHint::DirPath)]
     destdir: Option<PathBuf>,
     /// Replace the destination if it exists, once the new machine is whole
@@ -297,16 +299,16 @@ struct Build {
     /// Configuration file, read after the ones of the system and of the user; options win over all
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// Bootstrap tool [default: auto, which takes mmdebstrap where it is installed]
-    #[arg(long, value_name = "TOOL", value_parser = ["auto", "debootstrap", "mmdebstrap"])]
+    /// Bootstrap tool
+    #[arg(long, value_name = "TOOL", value_parser = PossibleValuesParser::new(BOOTSTRAP_TOOLS))]
     bootstrap: Option<String>,
-    /// Directory of the cache [default: ~/.cache/rvmb, for root /var/cache/rvmb]
+    /// Directory of the cache
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     cache_dir: Option<PathBuf>,
     /// Neither use nor keep packages and layers of other builds
     #[arg(long)]
     no_cache: bool,
-    /// Directory for scratch files [default: $TMPDIR, else /var/tmp]
+    /// Directory for scratch files
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     tmp: Option<PathBuf>,
 }
@@ -332,6 +334,20 @@ struct TreeOptions {
 }
 
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Hypervisor")]
+struct SpecialOptions {
+    /// Format of the disks
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(VBOX_DISK_FORMATS))]
+    vbox_disk_format: Option<String>,
+    /// Kernel that Xen loads, a file of the host that starts the machine
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    xen_kernel: Option<PathBuf>,
+    /// Initial RAM file system that Xen loads, a file of the host that starts the machine
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    xen_ramdisk: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "EC2")]
 struct Ec2Options {
     /// Make the machine for EC2
@@ -340,10 +356,10 @@ struct Ec2Options {
     /// Name of the image
     #[arg(long, value_name = "NAME", alias = "ec2-prefix", value_parser = NonEmptyStringValueParser::new())]
     ec2_name: Option<String>,
-    /// Certificate that bundles are signed with [default: $EC2_CERT]
+    /// Certificate that bundles are signed with
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     ec2_cert: Option<PathBuf>,
-    /// Private key that bundles are signed with [default: $EC2_PRIVATE_KEY]
+    /// Private key that bundles are signed with
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     ec2_key: Option<PathBuf>,
     /// Account number
@@ -406,6 +422,7 @@ impl Options {
             output,
             build,
             tree,
+            special,
             ec2,
         } = self;
         Ok(Appliance {
@@ -453,6 +470,11 @@ impl Options {
                 in_place: tree.in_place,
             },
             libvirt: output.libvirt,
+            special: Special {
+                vbox_disk_format: special.vbox_disk_format,
+                xen_kernel: special.xen_kernel,
+                xen_ramdisk: special.xen_ramdisk,
+            },
             ec2: ec2.lower(),
             places: Places {
                 destination: output.destdir,

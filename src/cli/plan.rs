@@ -2,7 +2,8 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::target::{self, Target};
+use super::program::Program;
+use super::target::{self, Shape, Target};
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::interrupt::Interrupt;
 use crate::host::run::Runner;
@@ -19,34 +20,30 @@ pub struct Args {
 }
 
 /// `rvmb plan` with everything below it.
-pub fn command() -> Command {
+pub(super) fn command(shape: Shape<'_>) -> Command {
+    let program = shape.program;
     let command = Command::new("plan")
         .about("Say what would be built, without building it")
-        .override_usage("rvmb plan HYPERVISOR DISTRO [OPTIONS]")
+        .override_usage(format!("{} plan {} [OPTIONS]", program.name(), program.words()))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommand_value_name("HYPERVISOR")
         .subcommand_help_heading("Hypervisors")
-        .arg(json());
-    target::augment(command)
+        .arg(json("Print the plan as JSON"));
+    target::augment(command, shape)
 }
 
 /// The option that a plan has and a build has not.
-pub fn json() -> Arg {
-    Arg::new("json")
-        .long("json")
-        .help("Print the plan as JSON")
-        .action(ArgAction::SetTrue)
-        .global(true)
-        .help_heading("Messages")
+pub(super) fn json(help: &'static str) -> Arg {
+    Arg::new("json").long("json").help(help).action(ArgAction::SetTrue).global(true).help_heading("Messages")
 }
 
 impl Args {
     /// Takes the arguments out of the matches of [`command`].
-    pub fn from_matches(matches: &ArgMatches) -> Result<Args> {
+    pub(super) fn from_matches(program: Program, matches: &ArgMatches) -> Result<Args> {
         let (name, below) = matches.subcommand().ok_or_else(|| Error::usage("there is no hypervisor"))?;
-        Ok(Args { target: Target::from_matches(name, below, &[])?, json: matches.get_flag("json") })
+        Ok(Args { target: Target::from_matches(program, name, below, &[])?, json: matches.get_flag("json") })
     }
 }
 

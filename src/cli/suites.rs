@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::suite::{Registry, Suite, Tier};
-use crate::ui::Ui;
+use crate::ui::{Ui, columns};
 
 /// List the releases that images can be made of
 #[derive(clap::Args, Clone, Debug)]
@@ -73,7 +73,6 @@ fn json(rows: &[Row]) -> Result<String> {
     Ok(text + "\n")
 }
 
-/// Columns as wide as their widest cell, two spaces apart.
 fn table(rows: &[Row]) -> String {
     const HEAD: [&str; 8] =
         ["DISTRO", "CODENAME", "VERSION", "TIER", "RELEASED", "END OF LIFE", "EXTENDED", "MIRROR"];
@@ -91,20 +90,7 @@ fn table(rows: &[Row]) -> String {
             row.mirror.to_string(),
         ]
     }));
-    let mut widths = [0; HEAD.len()];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut text = String::new();
-    for line in &lines {
-        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        let joined = cells.collect::<Vec<_>>().join("  ");
-        text.push_str(joined.trim_end());
-        text.push('\n');
-    }
-    text
+    columns::render(&lines)
 }
 
 fn tier_word(tier: Tier) -> &'static str {

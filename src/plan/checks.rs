@@ -242,24 +242,6 @@ pub(super) fn is_legacy_zone(name: &str) -> bool {
     LEGACY_ZONES.lines().any(|line| line == name)
 }
 
-/// A package in apt's words: `name`, `name:arch`, `name=version`, `name/suite`.
-pub(super) fn package(word: &str) -> Result<()> {
-    let name: String = word.chars().take_while(|character| !"=/:".contains(*character)).collect();
-    let name = name.strip_suffix('-').unwrap_or(&name);
-    // Debian Policy 5.6.1.
-    let fits = name.len() >= 2
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
-        && name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
-        && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\'' && byte != b'"');
-    if fits {
-        return Ok(());
-    }
-    Err(Error::config(format!("`{word}` is not a package"))
-        .hint("Write packages as apt takes them: name, name=version, name/suite or name:architecture."))
-}
-
 /// An address of a mirror.
 pub(super) fn mirror(option: &str, address: &str) -> Result<()> {
     let plain = address.bytes().all(|byte| byte.is_ascii_graphic() && !b"[]\"'".contains(&byte));
@@ -467,16 +449,6 @@ mod tests {
         let unknown: Vec<&str> =
             LEGACY_ZONES.lines().filter(|line| !line.starts_with('#') && timezone(line).is_err()).collect();
         assert!(unknown.is_empty(), "nobody can ask for {unknown:?}");
-    }
-
-    #[test]
-    fn packages_are_apts_words() {
-        for good in ["nginx", "g++", "libc6:i386", "bash=5.1-2", "vim/trixie-backports", "nano-"] {
-            assert!(package(good).is_ok(), "{good}");
-        }
-        for bad in ["", "a", "-o", "--yes", "a b", "Nginx", "x;y", "?essential", "../x"] {
-            assert!(package(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 
 /// An error for each option that was given and that nothing acts on yet.
 pub(super) fn check(appliance: &Appliance) -> Vec<Result<()>> {
-    let Appliance { disks, tree, places, .. } = appliance;
+    let Appliance { disks, tree, places, special, .. } = appliance;
     let given = [
         ("--install-mirror", appliance.install_mirror.is_some()),
         ("--install-security-mirror", appliance.install_security_mirror.is_some()),
@@ -24,6 +24,9 @@ pub(super) fn check(appliance: &Appliance) -> Vec<Result<()>> {
         ("--tmpfs", tree.tmpfs.is_some()),
         ("--manifest", places.package_list.is_some()),
         ("--libvirt", appliance.libvirt.is_some()),
+        ("--vbox-disk-format", special.vbox_disk_format.is_some()),
+        ("--xen-kernel", special.xen_kernel.is_some()),
+        ("--xen-ramdisk", special.xen_ramdisk.is_some()),
         ("--ec2", appliance.ec2 != crate::appliance::Ec2::default()),
     ];
     given.into_iter().filter(|(_, given)| *given).map(|(name, _)| Err(refusal(name))).collect()

@@ -16,6 +16,7 @@ mod resolve;
 pub mod stage;
 mod storage;
 mod told;
+mod word;
 
 pub(crate) use archive::explain_age;
 pub use disks::{Content, Disk, LogicalVolume, Partition, Table, Volume};

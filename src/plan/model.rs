@@ -121,11 +121,11 @@ pub struct Packages {
     pub base: Vec<String>,
     /// Names of the system layer: boot loader, network, locale and what else the release's machines have.
     pub system: Vec<String>,
-    /// What the user asked for, in apt's words: `name`, `name=version`, `name/suite`.
+    /// What the user asked for, in apt's words: `name`, `name:architecture`, `name=version`, `name/suite`.
     pub added: Vec<String>,
     /// The same with the version that was resolved in place of a suite.
     pub added_exactly: Vec<String>,
-    /// What the user wants gone.
+    /// What the user wants gone: `name` or `name:architecture`.
     pub removed: Vec<String>,
     /// debconf answers before the base layer.
     pub debconf: Vec<String>,

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::archive::hex;
 use super::storage::Storage;
+use super::word::{self, Word};
 use super::{Guest, GuestNetwork, Script, User, checks, coming, network, resolve};
 use crate::appliance::Appliance;
 use crate::error::{Error, Result};
@@ -95,13 +96,6 @@ impl<'a> Request<'a> {
         if let Some(proxy) = &appliance.proxy {
             check(checks::proxy(proxy));
         }
-        for word in appliance.add_packages.iter().chain(&appliance.remove_packages) {
-            check(checks::package(word));
-        }
-        for word in appliance.remove_packages.iter().filter(|word| appliance.add_packages.contains(word)) {
-            check(Err(Error::config(format!("{word} is to be added and to be removed"))
-                .hint("Leave it out of --addpkg or of --removepkg.")));
-        }
         let variant = variant_pattern(appliance.variant.as_deref())
             .map_err(|error| check(Err(error)))
             .unwrap_or_default();
@@ -117,10 +111,11 @@ impl<'a> Request<'a> {
             });
         let settings = network.guest.clone();
         let (guest, scripts) = guest(appliance, suite, hypervisor, settings, &mut problems);
+        let (mut added, removed) =
+            word::sort(&appliance.add_packages, &appliance.remove_packages, &architecture, &mut problems);
         Error::all(problems)?;
         let storage = storage.unwrap_or_default();
 
-        let mut added = appliance.add_packages.clone();
         if !guest.user.keys.is_empty() || !guest.root_keys.is_empty() {
             added.push(suite.ssh.package.clone());
         }
@@ -129,9 +124,13 @@ impl<'a> Request<'a> {
         let base = base_packages(suite, &flavour, &architecture, &storage)?;
         let mut system = system_packages(suite, &architecture, &guest)?;
         system.retain(|name| !base.contains(name));
-        let has = |name: &String| base.contains(name) || system.contains(name);
-        added.retain(|name| !has(name));
-        let needed = appliance.remove_packages.iter().filter(|name| has(name));
+        let has = |word: &str| {
+            let name = Word::name_of(word);
+            base.iter().chain(&system).any(|known| known == name)
+        };
+        // A version or a suite is asked for beside what every machine has.
+        added.retain(|text| !(has(text) && Word::parse(text).is_ok_and(|word| word.is_plain())));
+        let needed = removed.iter().filter(|word| has(word));
         Error::all(needed.map(|name| cannot_be_removed(name)).collect())?;
         Ok(Request {
             suite,
@@ -143,7 +142,7 @@ impl<'a> Request<'a> {
             base,
             system,
             added,
-            removed: appliance.remove_packages.clone(),
+            removed,
             storage,
             guest,
             network,

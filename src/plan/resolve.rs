@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::Package;
 use super::archive::{Index, hex};
 use super::stage::{self, Stage};
+use super::word::{Which, Word};
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
 use crate::near;
@@ -55,10 +56,11 @@ impl Resolved {
 
     /// Words for apt in the archive of a stage, which knows no suites: `name/suite` gets its version.
     pub(super) fn exactly(&self, words: &[String]) -> Vec<String> {
-        let exact = |word: &String| {
-            let (name, _) = word.split_once('/')?;
-            let package = self.packages.iter().find(|package| package.name == name)?;
-            Some(format!("{name}={}", package.version))
+        let exact = |text: &String| {
+            let word = Word::parse(text).ok()?;
+            let Which::Suite(_) = word.which else { return None };
+            let package = self.packages.iter().find(|package| package.name == word.name)?;
+            Some(format!("{}={}", word.package(), package.version))
         };
         words.iter().map(|word| exact(word).unwrap_or_else(|| word.clone())).collect()
     }
@@ -314,7 +316,7 @@ fn explain(stdout: &str, stderr: &str, index: &Index) -> Error {
 
 /// What may be wrong with a word of apt's, `NAME[:ARCHITECTURE][=VERSION]` or `NAME/SUITE`.
 fn explain_word(word: &str, names: &BTreeSet<String>) -> Option<String> {
-    let name = word.split([':', '=', '/']).next().unwrap_or(word);
+    let name = Word::name_of(word);
     if name == word || !names.contains(name) {
         return near::question(name, names.iter().map(String::as_str));
     }
@@ -370,6 +372,17 @@ mod tests {
         for broken in ["'x'", "'x' a.deb 1", "'x' ../a_1_b.deb 1 SHA256:0", "'x' a_1_b.deb many SHA256:0"] {
             assert!(parse_uri(broken).is_err(), "{broken}");
         }
+    }
+
+    #[test]
+    fn a_suite_becomes_the_version_that_was_found_there() {
+        let line = "'http://m/vim.deb' vim_2%3a9.1_amd64.deb 42 SHA256:ab";
+        let resolved = Resolved { packages: vec![parse_uri(line).unwrap()], ..Resolved::default() };
+        let words = ["vim/sid", "vim:amd64/sid", "vim=2:9", "vim:amd64", "emacs/sid"].map(str::to_owned);
+        assert_eq!(
+            resolved.exactly(&words),
+            ["vim=2:9.1", "vim:amd64=2:9.1", "vim=2:9", "vim:amd64", "emacs/sid"]
+        );
     }
 
     #[test]

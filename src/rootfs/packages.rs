@@ -12,7 +12,7 @@ use crate::host::apt::{self, Apt, Settings};
 use crate::host::run::SEARCH_PATH;
 use crate::host::tree::Root;
 use crate::plan::stage::Stage;
-use crate::plan::{Package, Plan};
+use crate::plan::{Package, Packages, Plan};
 
 /// dpkg's database of what is installed.
 pub const STATUS: &str = "/var/lib/dpkg/status";
@@ -47,11 +47,22 @@ pub fn install_system(site: &Site<'_>, root: &Path) -> Result<()> {
 /// Installs and removes what the user asked for.
 pub fn install_added(site: &Site<'_>, root: &Path) -> Result<()> {
     let packages = &site.plan.packages;
-    let mut words = vec!["install".to_owned()];
+    // Whoever names a version may mean an older one than the layers below have.
+    let mut words = vec!["install".to_owned(), "--allow-downgrades".to_owned()];
     words.extend(packages.added_exactly.iter().cloned());
-    words.extend(packages.removed.iter().map(|name| format!("{name}-")));
+    words.extend(to_remove(packages));
     apt_get(site, root, Stage::Packages, &words)
         .map_err(|error| error.within(format!("installing {}", packages.added.join(", "))))
+}
+
+/// Words for apt for what is to go. It has never heard of a package that was not resolved in any layer, and
+/// there is nothing to remove then.
+fn to_remove(packages: &Packages) -> impl Iterator<Item = String> {
+    let is_known = |word: &&String| {
+        let name = word.split(':').next();
+        packages.resolved.iter().any(|package| Some(package.name.as_str()) == name)
+    };
+    packages.removed.iter().filter(is_known).map(|word| format!("{word}-"))
 }
 
 /// Answers debconf's questions before they are asked.

@@ -5,6 +5,7 @@
 //! is nobody left to tell, so such failures are passed over here and only here.
 
 pub mod bars;
+pub mod columns;
 pub mod error;
 pub mod json;
 pub mod lines;

@@ -39,7 +39,21 @@ const CASES: &[Case] = &[
         code: CONFIG,
         says: &["200 MiB", "at least 256 MiB"],
     },
-    Case { words: &["kvm", "debian", "--hostnam", "x"], code: USAGE, says: &["--hostnam", "--hostname"] },
+    Case { words: &["kvm", "debian", "--hostnme", "x"], code: USAGE, says: &["--hostnme", "--hostname"] },
+    Case { words: &["--install", "x", "kvm", "debian"], code: USAGE, says: &["--install-mirror"] },
+    Case { words: &["kvm", "debian", "--xen-kernel", "k"], code: USAGE, says: &["machines for xen"] },
+    Case { words: &["kvm", "debian", "--ppa", "a/b"], code: USAGE, says: &["machines of ubuntu"] },
+    Case {
+        words: &["kvm", "debian", "--arch", "amd64", "--addpkg", "libc6:s390x"],
+        code: CONFIG,
+        says: &["libc6:s390x", "the machine is amd64", "dpkg --add-architecture"],
+    },
+    Case { words: &["kvm", "debian", "--removepkg", "vim=1"], code: CONFIG, says: &["--removepkg vim"] },
+    Case {
+        words: &["kvm", "debian", "--rootpass", ""],
+        code: CONFIG,
+        says: &["the password of root is empty"],
+    },
     Case { words: &["kvm", "debian", "--user", "Bob Smith"], code: CONFIG, says: &["Bob Smith"] },
     Case {
         words: &["kvm", "debian", "--firstboot", "/nowhere/setup.sh"],
