@@ -9,6 +9,8 @@
 //! 4. [`bootloader::bios`] writes what a BIOS starts.
 //!
 //! Equal plans and equal trees give equal bytes.
+//!
+//! For other disks there are an [`mbr`] table, [`lvm`] volume groups, and [`btrfs`] and [`xfs`] file systems.
 
 mod architecture;
 pub mod bootloader;

@@ -31,6 +31,11 @@ impl Scratch {
         Ok(Scratch { file, size })
     }
 
+    /// An empty file beside this one.
+    pub(super) fn another(&self) -> Result<NamedTempFile> {
+        NamedTempFile::new_in(self.path().parent().unwrap_or(Path::new(".")))
+    }
+
     pub(super) fn path(&self) -> &Path {
         self.file.path()
     }

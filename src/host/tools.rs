@@ -1,9 +1,13 @@
 //! Programs of the host that rvmb uses, and the packages that bring them.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::run::SEARCH_PATH;
-use crate::error::Error;
+use crate::error::{Context, Error, Kind};
+
+/// The set-uid bit (inode(7)).
+const SET_UID: u32 = 0o4000;
 
 /// Program and package, for Debian and Ubuntu alike.
 const PACKAGES: &[(&str, &str)] = &[
@@ -27,6 +31,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("gpgv", "gpgv"),
 ];
 
+/// What apt checks signatures with: gpgv, and sqv since Debian 13.
+const VERIFIERS: &[&str] = &["gpgv", "sqv"];
+
 /// The oldest mmdebstrap that can be used: its changelog names 1.2.0 for the hooks and patterns, and 1.3.0
 /// for the `--skip` that rvmb needs. Ubuntu 22.04 has 0.8.4, Debian 11 0.7.5.
 pub const OLDEST_MMDEBSTRAP: (u32, u32) = (1, 3);
@@ -34,6 +41,38 @@ pub const OLDEST_MMDEBSTRAP: (u32, u32) = (1, 3);
 /// Looks for a program in the fixed search path.
 pub fn find(program: &str) -> Option<PathBuf> {
     SEARCH_PATH.split(':').map(|directory| Path::new(directory).join(program)).find(|path| path.is_file())
+}
+
+/// Whether apt can check signatures on this host.
+///
+/// # Errors
+///
+/// A host error where it cannot.
+pub fn can_verify() -> crate::Result<()> {
+    if VERIFIERS.iter().any(|program| find(program).is_some()) {
+        return Ok(());
+    }
+    Err(Error::host("apt has nothing to check signatures with")
+        .hint("Install it with `sudo apt-get install gpgv`."))
+}
+
+/// Whether a program runs with more rights than its caller's, by its set-uid bit or by file capabilities
+/// (capabilities(7), `security.capability`).
+///
+/// # Errors
+///
+/// A host error where it has neither.
+pub fn has_rights_of_its_own(program: &str) -> crate::Result<()> {
+    let Some(path) = find(program) else { return Ok(()) };
+    let context = || format!("looking at {}", path.display());
+    let metadata = std::fs::metadata(&path).context(Kind::Host, context)?;
+    let mut value = [0_u8; 64];
+    let has_capabilities = matches!(rustix::fs::getxattr(&path, "security.capability", &mut value), Ok(1..));
+    if metadata.mode() & SET_UID != 0 || has_capabilities {
+        return Ok(());
+    }
+    Err(Error::host(format!("{} has lost the rights to map subordinate ids", path.display()))
+        .hint("Give them back: `sudo apt-get install --reinstall uidmap`."))
 }
 
 /// The error for a program that is not there, with the package that has it.
@@ -135,6 +174,15 @@ mod tests {
         assert!(is_like_ubuntu("NAME=Mint\nID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"));
         assert!(is_like_ubuntu("ID=ubuntu\nID_LIKE=debian\n"));
         assert!(!is_like_ubuntu("ID=debian\n"));
+    }
+
+    #[test]
+    fn rights_are_seen_by_the_bit() {
+        // Neither has capabilities: su always has the bit, ls never.
+        assert!(has_rights_of_its_own("su").is_ok());
+        let error = has_rights_of_its_own("ls").unwrap_err();
+        assert!(error.message().contains("/ls has lost"), "{error}");
+        assert!(has_rights_of_its_own("unheard-of").is_ok(), "what is missing is another error");
     }
 
     #[test]

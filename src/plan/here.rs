@@ -41,6 +41,9 @@ impl Host {
                 note(tools::missing(program));
             }
         }
+        for result in [tools::can_verify(), can_map(privilege.as_ref()), proc_is_mounted()] {
+            result.unwrap_or_else(&mut note);
+        }
         let version =
             |program: &str| tools::find(program).map(|_| tools::version(runner, program)).transpose();
         let bootstrap = choose_bootstrap(appliance.bootstrap.as_deref(), version).map_err(&mut note).ok();
@@ -85,6 +88,25 @@ fn needed_tools(privilege: Option<&Privilege>) -> Vec<&'static str> {
         programs.extend(["newuidmap", "newgidmap"]);
     }
     programs
+}
+
+fn can_map(privilege: Option<&Privilege>) -> Result<()> {
+    match privilege {
+        Some(Privilege::UserNamespace { .. }) => {
+            ["newuidmap", "newgidmap"].into_iter().try_for_each(tools::has_rights_of_its_own)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Namespaces, mounts and rvmb's own program are reached through /proc.
+fn proc_is_mounted() -> Result<()> {
+    if Path::new("/proc/self/exe").exists() {
+        return Ok(());
+    }
+    Err(Error::host("/proc is not mounted").hint(
+        "In a chroot: `mount -t proc proc /proc`, or enter it with systemd-nspawn or unshare --mount-proc.",
+    ))
 }
 
 fn old_dpkg(suite: &Suite) -> Error {

@@ -1,7 +1,8 @@
 //! What the machine does by itself at its first boots: growing its file systems, making its own keys, and the
 //! user's own scripts.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::host::run::SEARCH_PATH;
 use crate::host::template::fill;
 use crate::host::tree::Root;
 use crate::plan::{Plan, Secrets};
@@ -34,16 +35,45 @@ pub(super) fn configure(plan: &Plan, secrets: &Secrets, root: &Root) -> Result<(
         unit(root, "rvmb-snakeoil.service", SNAKEOIL_UNIT, "multi-user.target")?;
     }
     if let Some(script) = &secrets.firstboot {
+        has_interpreter(root, "--firstboot", script)?;
         // Only root runs it, and only root needs to read what may be in it.
         root.write("/usr/lib/rvmb/firstboot", 0o700, script)?;
         root.write("/usr/lib/rvmb/run-firstboot", 0o755, FIRSTBOOT)?;
         unit(root, "rvmb-firstboot.service", FIRSTBOOT_UNIT, "multi-user.target")?;
     }
     if let Some(script) = &secrets.firstlogin {
+        has_interpreter(root, "--firstlogin", script)?;
         root.write("/usr/lib/rvmb/firstlogin", 0o755, script)?;
         root.write("/etc/profile.d/rvmb-firstlogin.sh", 0o644, FIRSTLOGIN_PROFILE)?;
     }
     Ok(())
+}
+
+/// Refuses a script that the machine could not start.
+fn has_interpreter(root: &Root, option: &str, script: &str) -> Result<()> {
+    let Some(program) = interpreter(script) else { return Ok(()) };
+    let places: Vec<String> = match program.starts_with('/') {
+        true => vec![program.to_owned()],
+        false => SEARCH_PATH.split(':').map(|directory| format!("{directory}/{program}")).collect(),
+    };
+    for place in places {
+        if root.exists(place)? {
+            return Ok(());
+        }
+    }
+    Err(Error::config(format!("the script of {option} starts with `{program}`, which the machine has not"))
+        .hint("Add the package that has it with --addpkg, or write the script for /bin/sh."))
+}
+
+/// The program that the first line of a script names (execve(2), "Interpreter scripts"), and for env(1)
+/// the one that it looks for; none where the line names none.
+fn interpreter(script: &str) -> Option<&str> {
+    let mut words = script.lines().next()?.strip_prefix("#!")?.split_whitespace();
+    let program = words.next()?;
+    if !program.ends_with("/env") {
+        return Some(program);
+    }
+    words.find(|word| !word.starts_with('-') && !word.contains('='))
 }
 
 /// Writes a unit and enables it, as `systemctl enable` would.
@@ -98,6 +128,24 @@ mod tests {
     fn what_grows_is_mounted_before() {
         for key in ["RequiresMountsFor=@MOUNTS@\n", "ExecStart=/usr/lib/rvmb/grow @MOUNTS@\n"] {
             assert!(GROW_UNIT.contains(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_script_needs_its_interpreter() {
+        let room = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(room.path().join("usr/bin")).unwrap();
+        std::fs::write(room.path().join("usr/bin/perl"), "").unwrap();
+        let root = Root::open(room.path()).unwrap();
+        for script in
+            ["#!/usr/bin/perl -w\n", "#! /usr/bin/env perl\n", "#!/usr/bin/env -S A=1 perl\n", "#!\n", ""]
+        {
+            has_interpreter(&root, "--firstboot", script).unwrap();
+        }
+        for script in ["#!/usr/bin/python3\n", "#!/usr/bin/env python3\n", "#!/usr/bin/perl5"] {
+            let error = has_interpreter(&root, "--firstboot", script).unwrap_err();
+            assert!(error.message().contains("--firstboot"), "{error}");
+            assert!(error.hints()[0].contains("--addpkg"), "{script}");
         }
     }
 

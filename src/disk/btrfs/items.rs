@@ -2,7 +2,7 @@
 //! of it leads on (btrfs documentation, "On-disk format"; Linux, include/uapi/linux/btrfs_tree.h).
 
 use std::collections::BTreeSet;
-use std::io::Result;
+use std::io::{Error, ErrorKind, Result};
 
 use uuid::Uuid;
 
@@ -163,7 +163,8 @@ fn names(item: &mut Item<'_>, mut kept: Option<&mut Kept>) -> Result<()> {
             let is_directory = number(item.content, at + NAME_TYPE, 1)? == TYPE_DIRECTORY;
             // mkfs.btrfs takes directories of two file systems for one where their numbers are the same.
             if is_directory && !kept.directories.insert(leads_to) {
-                return Err(damaged("two directories of the tree have the same inode number"));
+                let why = "two directories of the tree have the same inode number";
+                return Err(Error::new(ErrorKind::AlreadyExists, why));
             }
         }
         let data = number(item.content, at + NAME_LENGTHS, 2)?;

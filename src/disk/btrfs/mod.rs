@@ -2,9 +2,9 @@
 //! file, of which what is in use goes to its place in the raw disk.
 //!
 //! What depends on the building machine is replaced on the way: random UUIDs, times, and what is left over
-//! from the making ([`trees`], [`items`]). One thing remains: mkfs.btrfs before 6.12 takes the numbers of
-//! the inodes from the tree. So the same tree gives the same bytes every time, and a copy of it gives the same
-//! files with other numbers.
+//! from the making ([`trees`], [`items`]). One thing remains: mkfs.btrfs takes the numbers of the inodes from
+//! the tree (measured with 6.2). So the same tree gives the same bytes every time, and a copy of it gives the
+//! same files with other numbers.
 
 mod items;
 mod trees;
@@ -29,6 +29,9 @@ pub const MINIMUM: Size = Size::mib(128);
 
 /// Bytes of the longest label, without the final zero.
 pub const LONGEST_LABEL: usize = 255;
+
+/// The cure where mkfs.btrfs takes two directories for one.
+const ONE_BELOW: &str = "Mount one file system at most below one on btrfs, or choose ext4 for the upper one.";
 
 /// The first version that takes every feature with `-O`; one of them it would turn on some day, which no
 /// kernel before Linux 6.1 reads.
@@ -85,6 +88,9 @@ pub fn write(raw: &Path, system: &FileSystem<'_>, source: &Source<'_>, runner: &
     match trees::transfer(scratch.file(), system.size, &file, system.offset, identity) {
         Err(error) if error.kind() == ErrorKind::StorageFull => {
             Err(Error::build(doing()).because(&error).hint(too_small(system.label)))
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            Err(Error::build(doing()).because(&error).hint(ONE_BELOW))
         }
         done => done.context(Kind::Build, doing),
     }

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
+use rustix::mount::MountPropagationFlags;
 
 use super::*;
 use crate::disk::tests::{check_with, output_of};
 use crate::event::Silent;
+use crate::host::mounts::View;
+use crate::host::run::BeforeExec;
 use crate::testing;
 
 const SIZE: u64 = 192 * MIB;
@@ -188,6 +191,28 @@ fn versions_are_read() {
     assert_eq!(parse_version("mkfs.btrfs, part of btrfs-progs v6.2\n"), Some((6, 2)));
     assert_eq!(parse_version("mkfs.btrfs, part of btrfs-progs v5.16.2"), Some((5, 16)));
     assert_eq!(parse_version("nonsense"), None);
+}
+
+#[test]
+fn two_directories_with_one_number_are_an_error_with_the_cure() {
+    if !(testing::has("mkfs.btrfs") && testing::is_root()) {
+        return;
+    }
+    let tree = tree();
+    // Two file systems in memory: both roots have the same number.
+    let enter = View::new(tree.path()).hook().unwrap();
+    let covers =
+        ["many", "sticky"].map(|name| View::new(tree.path()).temporary(name, c"mode=0755").hook().unwrap());
+    let hide: BeforeExec = Arc::new(move || {
+        enter()?;
+        rustix::mount::mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+        covers.iter().try_for_each(|cover| cover())
+    });
+    let raw = tempfile::NamedTempFile::new().unwrap();
+    let system = FileSystem { offset: 0, size: SIZE, uuid: Uuid::max(), label: "data", epoch: 1 };
+    let source = Source { tree: tree.path(), hidden: &[], hide: Some(hide) };
+    let error = write(raw.path(), &system, &source, &Runner::new(Arc::new(Silent))).unwrap_err();
+    assert_eq!(error.hints(), [ONE_BELOW], "{error:?}");
 }
 
 fn nobody() -> Identity {

@@ -63,7 +63,7 @@ const COPY: u64 = 1 << 20;
 const GRAIN: usize = 4096;
 
 /// Writes the file system in the first `size` bytes of `from` to `to` from `offset` on, under another identity.
-/// An error of the kind `StorageFull` where it takes more.
+/// An error of the kind `StorageFull` where it takes more, of `AlreadyExists` where two directories are one.
 pub(super) fn transfer(from: &File, size: u64, to: &File, offset: u64, identity: Identity) -> Result<()> {
     let mut superblock = [0; SUPERBLOCK_SIZE];
     let [first, ..] = SUPERBLOCKS;

@@ -76,7 +76,7 @@ pub fn write(raw: &Path, system: &FileSystem<'_>, source: &Source<'_>, runner: &
         .env("SOURCE_DATE_EPOCH", system.epoch.max(0).to_string())
         .env("DETERMINISTIC_SEED", "1")
         .args(arguments(system, version));
-    let mut list = tempfile::NamedTempFile::new().context(Kind::Build, doing)?;
+    let mut list = scratch.another().context(Kind::Build, doing)?;
     let items = if version >= COPIES_DIRECTORIES {
         command = command.arg("-p").arg(source.tree);
         if let Some(hook) = &source.hide {

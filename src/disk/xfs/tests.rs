@@ -188,6 +188,8 @@ fn options_are_those_that_the_version_knows() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// Whatever a file holds: an error, and never a panic.
     #[test]
     fn nonsense_never_panics(
