@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Archive, Boot, Dates, Kernel, NetworkStack, SourcesFormat, Suite, Tier};
+use crate::disk::layout::FileSystem;
 
 /// The format of suite files that this program reads.
 const SCHEMA: u32 = 1;
@@ -270,6 +271,8 @@ fn boot(problems: &mut Problems, suite: &Suite, boot: &Boot) {
         problems.absolute("boot.flag_file", &boot.flag_file);
     }
     problems.debconf("boot.debconf", &boot.debconf);
+    // The root file system is ext4 where nobody asks for another.
+    problems.unless(boot.reads.contains(&FileSystem::Ext4), || "`boot.reads` lacks `ext4`".to_owned());
 }
 
 fn guest(problems: &mut Problems, suite: &Suite) {

@@ -21,7 +21,7 @@ pub fn can_boot(disks: &[DiskWish], readable: &[FileSystem]) -> Result<()> {
     }
     for wish in all() {
         let Some(mount) = wish.mount() else { continue };
-        let needs_owners = NEED_OWNERS.iter().any(|path| mount == *path)
+        let needs_owners = NEED_OWNERS.contains(&mount)
             || ["/usr/", "/var/", "/home/"].iter().any(|path| mount.starts_with(path));
         if wish.file_system() == Some(FileSystem::Vfat) && needs_owners {
             problems.push(
