@@ -4,6 +4,10 @@
 //! set; [`Appliance::overlaid_by`] lays one over another. The command line is read by
 //! [`crate::cli::options`], configuration files by [`config`]; what both call a setting stands in
 //! [`settings`].
+//!
+//! A new option has a field in the model, a line in [`settings::SETTINGS`], a field in
+//! [`crate::cli::options`], a line in `merge.rs` and, where it has one, its default in `cli/defaults.rs`.
+//! Tests tell which of them is missing.
 
 pub mod config;
 mod merge;

@@ -291,7 +291,7 @@ fn with_near_verbs(error: Error, name: &str, verbs: &[&str]) -> Error {
 
 fn no_distro(name: &str) -> Error {
     let available = distros().join(", ");
-    let error = Error::usage(format!("`{name}` is no distribution that rvmb knows; available: {available}"));
+    let error = Error::usage(format!("`{name}` is not a distribution; available: {available}"));
     let error = match near::question(name, distros()) {
         Some(question) => error.hint(question),
         None => error,
