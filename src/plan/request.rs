@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::archive::hex;
+use super::customise::Customised;
 use super::{Guest, Script, User, checks, coming, resolve};
 use crate::appliance::{Appliance, Sizes};
 use crate::disk::layout::{self, LayoutRequest};
@@ -29,6 +30,8 @@ pub(super) struct Request<'a> {
     pub removed: Vec<String>,
     pub guest: Guest,
     pub scripts: Scripts,
+    pub customised: Customised,
+    pub recommends: bool,
     /// No time in the image is later, where the environment says so.
     pub epoch: Option<i64>,
 }
@@ -106,6 +109,7 @@ impl<'a> Request<'a> {
         };
         coming::check(appliance).into_iter().for_each(&mut check);
         let (guest, scripts) = guest(appliance, suite, hypervisor, &mut problems);
+        let customised = Customised::read(appliance, registry, &mut problems);
         Error::all(problems)?;
 
         let mut added = appliance.add_packages.clone();
@@ -134,6 +138,8 @@ impl<'a> Request<'a> {
             removed: appliance.remove_packages.clone(),
             guest,
             scripts,
+            customised,
+            recommends: appliance.install_recommends,
             epoch,
         })
     }
@@ -145,6 +151,7 @@ impl<'a> Request<'a> {
             system: &self.system,
             added: &self.added,
             removed: &self.removed,
+            recommends: self.recommends,
         }
     }
 }
