@@ -103,7 +103,7 @@ pub enum Event {
         step: Step,
         /// How much is done.
         done: u64,
-        /// How much there is.
+        /// How much there is; 0 where nobody knows, and the detail is all that there is to say.
         total: u64,
         /// Of what.
         unit: Unit,

@@ -186,7 +186,7 @@ fn with_recommended(
     let mut words = vec![
         "--install-recommends".to_owned(),
         format!("-oDir::State::Status={}", file.path().display()),
-        // The front can be asked more than one thing at a time; this cache would be another state's.
+        // apt's cache of the indices in its file is that of an empty system.
         "-oDir::Cache::pkgcache=".to_owned(),
     ];
     words.extend(request.added.iter().cloned());
