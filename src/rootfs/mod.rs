@@ -8,7 +8,7 @@ mod ahead;
 mod boot_scripts;
 pub mod bootstrap;
 mod console;
-mod copy;
+mod copied;
 mod exec;
 mod identity;
 pub mod initramfs;
@@ -104,7 +104,7 @@ pub fn configure(site: &Site<'_>, secrets: &Secrets, path: &Path) -> Result<()> 
 /// Puts the user's own into the tree: first files, then what a program of the user's makes of it all. Returns
 /// the files that were copied: they are to stay, whatever a seal removes.
 pub fn customise(site: &Site<'_>, path: &Path) -> Result<BTreeSet<PathBuf>> {
-    let copied = copy::copy(site.plan, &Root::open(path)?, site.runner.sink().as_ref())?;
+    let copied = copied::copy(site.plan, &Root::open(path)?, site.runner.sink().as_ref())?;
     if let Some(program) = &site.plan.customising.exec {
         exec::run(site, program, path)?;
     }

@@ -41,25 +41,13 @@ auto eth0
 iface eth0 inet dhcp
 ";
 
-pub(super) const NETPLAN_FILE: &str = "/etc/netplan/01-rvmb.yaml";
-
-/// The file that the configuration is written to.
-pub(super) fn file(stack: NetworkStack) -> &'static str {
-    match stack {
-        NetworkStack::Networkd => "/etc/systemd/network/80-rvmb.network",
-        NetworkStack::Netplan => NETPLAN_FILE,
-        NetworkStack::Ifupdown => "/etc/network/interfaces",
-    }
-}
-
 /// Writes the configuration and enables what acts on it.
 pub(super) fn configure(site: &Site<'_>, root: &Root) -> Result<()> {
-    let stack = site.plan.suite.network.stack;
-    match stack {
-        NetworkStack::Networkd => root.write(file(stack), 0o644, NETWORKD)?,
+    match site.plan.suite.network.stack {
+        NetworkStack::Networkd => root.write("/etc/systemd/network/80-rvmb.network", 0o644, NETWORKD)?,
         // Newer netplan complains about files that others can read: keys may be in them.
-        NetworkStack::Netplan => root.write(file(stack), 0o600, NETPLAN)?,
-        NetworkStack::Ifupdown => return root.write(file(stack), 0o644, IFUPDOWN),
+        NetworkStack::Netplan => root.write("/etc/netplan/01-rvmb.yaml", 0o600, NETPLAN)?,
+        NetworkStack::Ifupdown => return root.write("/etc/network/interfaces", 0o644, IFUPDOWN),
     }
     for service in ["systemd-networkd.service", "systemd-resolved.service"] {
         if root.exists(format!("/usr/lib/systemd/system/{service}"))?

@@ -1,6 +1,5 @@
 //! The user's templates, rendered over the files that rvmb has written before.
 
-use super::network;
 use crate::error::Result;
 use crate::host::tree::Root;
 use crate::plan::Plan;
@@ -31,9 +30,12 @@ fn file(plan: &Plan, template: Template) -> Option<(&str, u32)> {
         Template::Fstab => ("/etc/fstab", 0o644),
         Template::Locale => (&suite.locale.file, 0o644),
         Template::Sources => (&suite.archive.sources.file, 0o644),
-        // Newer netplan complains about files that others can read.
-        Template::Network if suite.network.stack == NetworkStack::Netplan => (network::NETPLAN_FILE, 0o600),
-        Template::Network => (network::file(suite.network.stack), 0o644),
+        Template::Network => match suite.network.stack {
+            NetworkStack::Networkd => ("/etc/systemd/network/80-rvmb.network", 0o644),
+            // Newer netplan complains about files that others can read.
+            NetworkStack::Netplan => ("/etc/netplan/01-rvmb.yaml", 0o600),
+            NetworkStack::Ifupdown => ("/etc/network/interfaces", 0o644),
+        },
         Template::RunScript | Template::LibvirtXml => return None,
     })
 }

@@ -20,6 +20,7 @@ impl Context {
             let source = plan.archive.sources.iter().find(|source| source.security == security);
             source.map_or("", |source| source.uri.as_str())
         };
+        let destination = plan.output.directory.display().to_string();
         let image = plan.disks.first().map_or("", |disk| disk.image.as_str());
         let texts = [
             ("hostname", guest.hostname.as_str()),
@@ -36,6 +37,7 @@ impl Context {
             ("lang", &guest.locale),
             ("timezone", &guest.timezone),
             ("image", image),
+            ("destination", &destination),
             ("ip", "dhcp"),
         ];
         let Context(mut values) = Context::of_names(texts);

@@ -157,7 +157,11 @@ impl Template {
 
     /// The template of a file that is left beside the image.
     pub fn of_launch_file(name: &str) -> Option<Template> {
-        (name == "run.sh").then_some(Template::RunScript)
+        match name.rsplit_once('.') {
+            Some(("run", "sh")) => Some(Template::RunScript),
+            Some((_, "xml")) => Some(Template::LibvirtXml),
+            _ => None,
+        }
     }
 }
 
@@ -213,6 +217,8 @@ mod tests {
         for (template, _, name, _) in TABLE {
             assert_eq!(template.name(), name);
         }
+        assert_eq!(Template::of_launch_file("web.xml"), Some(Template::LibvirtXml));
+        assert_eq!(Template::of_launch_file("prune.sh"), None);
         assert!(Template::Hosts.is_in_the_machine() && !Template::RunScript.is_in_the_machine());
     }
 }
