@@ -4,6 +4,7 @@
 //! packages are fetched, the worker is started, what it made is put in its place. [`assemble`] is the
 //! worker's half: tree, disk, image.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::host::tree::{self, Root};
 use crate::manifest;
 use crate::plan::{Disk, Package, Plan, Planned, Secrets, explain_age};
 use crate::rootfs::{self, Site, layers, packages, seal};
+use crate::templates::{self, Template};
 use crate::worker::front::{self, PROBE, Worker};
 use crate::worker::places::missing_parents;
 use crate::worker::{Answer, Order, Places, Task, sweep};
@@ -132,10 +134,17 @@ impl Begun<'_> {
             for disk in &plan.disks {
                 deliver::set_mode(&self.partial.join(&disk.image), 0o666)?;
             }
-            let names = write_launch_files(plan, &self.partial)?;
+            let names = write_launch_files(self.planned, &self.partial)?;
             manifest::write(&self.partial, plan, &packages, &images, &names, &recorder.timings())?;
+            // Whether it can be written is known before the point of no return.
+            let list = output
+                .package_list
+                .as_deref()
+                .map(|path| deliver::Beside::write(path, &manifest::list(&packages)));
+            let list = list.transpose()?;
             self.worker.commit()?;
             deliver::put_in_place(&self.partial, &output.directory, output.overwrite)?;
+            list.map_or(Ok(()), deliver::Beside::put_in_place)?;
             Ok(((), Outcome::Done))
         })?;
         self.worker.release();
@@ -168,7 +177,7 @@ pub struct Workshop<'a> {
 pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Vec<Written>)> {
     let Workshop { plan, secrets, scratch, layers: growing, output, runner } = shop;
     let sink = runner.sink().as_ref();
-    let mut site = Site::prepare(plan, &secrets.access, runner, scratch)?;
+    let mut site = Site::prepare(plan, secrets, runner, scratch)?;
     let tree = layers::tree(&site, growing)?;
     site.all_installed();
     let raws: Vec<PathBuf> =
@@ -177,7 +186,14 @@ pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Vec<Written>)> {
     event::step(sink, Step::Configure, || {
         Ok((rootfs::configure(&site, secrets, tree.path())?, Outcome::Done))
     })?;
-    event::step(sink, Step::Seal, || Ok((seal::seal(&site, tree.path())?, Outcome::Done)))?;
+    let own = &plan.customising;
+    let kept = match own.copied.is_empty() && own.exec.is_none() {
+        true => BTreeSet::new(),
+        false => event::step(sink, Step::Customise, || {
+            Ok((rootfs::customise(&site, tree.path())?, Outcome::Done))
+        })?,
+    };
+    event::step(sink, Step::Seal, || Ok((seal::seal(&site, tree.path(), &kept)?, Outcome::Done)))?;
     let installed = packages::installed(plan, &Root::open(tree.path())?)?;
     event::step(sink, Step::Disk, || Ok((write_disks(&site, tree.path(), &raws)?, Outcome::Done)))?;
     let written = event::step(sink, Step::Image, || {
@@ -252,12 +268,18 @@ fn download(plan: &Plan, access: &Access, runner: &Runner) -> Result<((), Outcom
     Ok(((), Outcome::Done))
 }
 
-fn write_launch_files(plan: &Plan, directory: &Path) -> Result<Vec<String>> {
+fn write_launch_files(planned: &Planned, directory: &Path) -> Result<Vec<String>> {
+    let Planned { plan, secrets, .. } = planned;
+    let variables = templates::Context::of(plan);
     let mut names = Vec::new();
     for file in hypervisor::launch_files(plan)? {
         let path = directory.join(&file.name);
         let context = || format!("writing {}", path.display());
-        std::fs::write(&path, &file.content).context(Kind::Build, context)?;
+        let own = match Template::of_launch_file(&file.name) {
+            Some(template) => secrets.templates.render(template, &variables, &file.content)?,
+            None => None,
+        };
+        std::fs::write(&path, own.unwrap_or(file.content)).context(Kind::Build, context)?;
         deliver::set_mode(&path, file.mode)?;
         names.push(file.name);
     }

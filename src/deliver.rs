@@ -4,8 +4,9 @@
 //! that at no time there is neither. File systems that know neither (NFS, some overlays) get plain
 //! renames, with the old results aside for a moment.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -75,6 +76,41 @@ fn step_aside(partial: &Path, destination: &Path) -> Result<()> {
 /// Whether a file system does not know such a rename (rename(2), `EINVAL`).
 fn is_unknown(error: Errno) -> bool {
     matches!(error, Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)
+}
+
+/// A file of the user's choice outside the destination, written and not yet in its place.
+pub struct Beside {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl Beside {
+    /// Writes `text` beside `path`. It goes unless [`Beside::put_in_place`] is called.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Delivery`].
+    pub fn write(path: &Path, text: &str) -> Result<Beside> {
+        let context = || format!("writing {}", path.display());
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let mut file = tempfile::NamedTempFile::new_in(directory).context(Kind::Delivery, context)?;
+        file.write_all(text.as_bytes()).context(Kind::Delivery, context)?;
+        set_mode(file.path(), 0o666)?;
+        Ok(Beside { file, path: path.to_owned() })
+    }
+
+    /// Puts it into its place, over a file that is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Delivery`]; the old file is there then.
+    pub fn put_in_place(self) -> Result<()> {
+        let Beside { file, path } = self;
+        file.persist(&path)
+            .map(drop)
+            .map_err(|error| error.error)
+            .context(Kind::Delivery, || format!("writing {}", path.display()))
+    }
 }
 
 /// Sets the mode of a file, as far as the user's umask allows.
@@ -148,6 +184,24 @@ mod tests {
         let [old, missing] = ["old", "missing"].map(|name| base.path().join(name));
         assert!(step_aside(&missing, &old).is_err());
         assert!(old.join("old").exists());
+    }
+
+    #[test]
+    fn a_file_beside_is_there_whole_or_not_at_all() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("list");
+        drop(Beside::write(&path, "a 1\n").unwrap());
+        assert_eq!(std::fs::read_dir(room.path()).unwrap().count(), 0);
+        std::fs::write(&path, "old").unwrap();
+        Beside::write(&path, "a 1\n").unwrap().put_in_place().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "a 1\n");
+        assert_eq!(
+            Beside::write(&room.path().join("none/list"), "").err().map(|error| error.kind()),
+            Some(Kind::Delivery)
+        );
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(Beside::write(&path, "").unwrap().put_in_place().is_err());
     }
 
     #[test]

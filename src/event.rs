@@ -27,6 +27,8 @@ pub enum Step {
     Initramfs,
     /// Users, locale, network, first boot.
     Configure,
+    /// Files are copied and the user's program is run.
+    Customise,
     /// What must not be in an image is removed; times are clamped.
     Seal,
     /// Partition table, file systems and boot loader.
@@ -53,6 +55,7 @@ impl Step {
             Step::Packages => "Installing packages",
             Step::Initramfs => "Making the initramfs",
             Step::Configure => "Configuring",
+            Step::Customise => "Customising",
             Step::Seal => "Sealing",
             Step::Disk => "Writing the disk",
             Step::Image => "Converting the image",
@@ -100,7 +103,7 @@ pub enum Event {
         step: Step,
         /// How much is done.
         done: u64,
-        /// How much there is.
+        /// How much there is; 0 where nobody knows, and the detail is all that there is to say.
         total: u64,
         /// Of what.
         unit: Unit,

@@ -9,6 +9,7 @@
 //! - [`plan`]: from what the user wants to what will be done.
 //! - [`suite`]: what a release is; [`hypervisor`]: what a target needs.
 //! - [`build`]: the pipeline, top to bottom, and [`worker`], the process that it runs in.
+//! - [`templates`]: the user's own in place of files that rvmb writes.
 //! - [`rootfs`]: a plan becomes a tree; [`disk`]: a tree becomes a raw disk; [`format`](mod@format): a raw disk
 //!   becomes an image.
 //! - [`deliver`]: puts results into their place.
@@ -35,6 +36,7 @@ pub mod near;
 pub mod plan;
 pub mod rootfs;
 pub mod suite;
+pub mod templates;
 #[cfg(test)]
 mod testing;
 pub mod ui;

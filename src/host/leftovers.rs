@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::error::{Context, Error, Kind, Result};
 
@@ -29,6 +30,31 @@ pub fn end(root: &Path) -> Result<()> {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Ends every other process of the worker's PID namespace: what a program of the user's has left, wherever
+/// its root directory is. For the worker when no program of its own runs; anywhere else it does nothing.
+#[expect(unsafe_code, reason = "a signal to all processes is a call that rustix does not have")]
+pub fn end_all() -> Result<()> {
+    if std::process::id() != 1 {
+        return Ok(());
+    }
+    // SAFETY: the call has no memory to get wrong. From PID 1 it reaches the processes of its namespace, all
+    // but the caller (kill(2), pid_namespaces(7)). That there is none is no error.
+    let _ = unsafe { libc::kill(-1, libc::SIGKILL) };
+    let start = Instant::now();
+    loop {
+        // An orphan becomes a child of PID 1, which sees its end here.
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Err(Errno::CHILD) => return Ok(()),
+            Err(error) => return Err(error).context(Kind::Build, || "waiting for what is left".into()),
+            Ok(Some(_)) => {}
+            Ok(None) if start.elapsed() > PATIENCE => {
+                return Err(Error::build("processes that were left running do not end"));
+            }
+            Ok(None) => std::thread::sleep(Duration::from_millis(10)),
+        }
     }
 }
 

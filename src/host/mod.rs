@@ -3,6 +3,7 @@
 pub mod access;
 pub mod apt;
 pub mod claim;
+pub mod followed;
 pub mod identity;
 pub mod interrupt;
 pub mod leftovers;

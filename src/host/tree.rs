@@ -157,6 +157,41 @@ impl Root {
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).context(Kind::Build, context)
     }
 
+    /// Makes an empty file, mode 0600, in place of the file or link that is there, and opens it for writing.
+    /// Its directory must be there.
+    pub fn replace(&self, name: impl AsRef<Path>) -> Result<File> {
+        let name = name.as_ref();
+        let context = || format!("writing {} in the tree", name.display());
+        if self.is_directory(name)? {
+            return Err(Error::build(format!("{} in the tree is a directory", name.display())));
+        }
+        self.remove(name)?;
+        let (parent, base) = split(name)?;
+        let directory = self.directory(parent).context(Kind::Build, context)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&directory, base, flags, Mode::RUSR | Mode::WUSR);
+        Ok(File::from(file.context(Kind::Build, context)?))
+    }
+
+    /// Whether `name` is a directory, or a link to one.
+    pub fn leads_to_directory(&self, name: impl AsRef<Path>) -> Result<bool> {
+        let name = name.as_ref();
+        let context = || format!("looking at {} in the tree", name.display());
+        match found(self.resolve(name, OFlags::PATH, Mode::empty())).context(Kind::Build, context)? {
+            Some(file) => Ok(file.metadata().context(Kind::Build, context)?.is_dir()),
+            None => Ok(false),
+        }
+    }
+
+    /// Sets the owner of a file or directory that is there, links followed. The set-id bits of its mode go.
+    pub fn set_owner(&self, name: impl AsRef<Path>, user: u32, group: u32) -> Result<()> {
+        let name = name.as_ref();
+        let context = || format!("setting the owner of {} in the tree", name.display());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = self.resolve(name, flags, Mode::empty()).context(Kind::Build, context)?;
+        std::os::unix::fs::fchown(&file, Some(user), Some(group)).context(Kind::Build, context)
+    }
+
     /// Makes a directory and those above it, mode 0755 whatever the umask, where they are missing.
     pub fn create_directories(&self, name: impl AsRef<Path>) -> Result<()> {
         let name = name.as_ref();

@@ -80,9 +80,7 @@ pub fn write(
     names: &[String],
     timings: &[Timing],
 ) -> Result<()> {
-    let list: String =
-        packages.iter().map(|package| format!("{} {}\n", package.name, package.version)).collect();
-    save(directory, "packages.txt", list.as_bytes())?;
+    save(directory, "packages.txt", list(packages).as_bytes())?;
     let written = plan.disks.iter().zip(images);
     let mut files: Vec<FileEntry> =
         written.map(|(disk, image)| FileEntry::new(&disk.image, image.size, &image.sha256)).collect();
@@ -100,6 +98,11 @@ pub fn write(
     // Two spaces: the form that sha256sum(1) --check reads.
     let sums: String = sums.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect();
     save(directory, "SHA256SUMS", sums.as_bytes())
+}
+
+/// A line `PACKAGE VERSION` for each package, as vmbuilder wrote them.
+pub fn list(packages: &[Package]) -> String {
+    packages.iter().map(|package| format!("{} {}\n", package.name, package.version)).collect()
 }
 
 fn save(directory: &Path, name: &str, content: &[u8]) -> Result<()> {

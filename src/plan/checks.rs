@@ -303,7 +303,8 @@ pub(super) fn keys(option: &str, path: &Path) -> Result<Vec<String>> {
     }
 }
 
-fn text_file(option: &str, path: &Path) -> Result<String> {
+/// Reads a text file of at most 1 MiB, which `option` names.
+pub(super) fn text_file(option: &str, path: &Path) -> Result<String> {
     let context = || format!("reading {option} {}", path.display());
     let metadata = std::fs::metadata(path)
         .context(Kind::Config, context)

@@ -5,7 +5,7 @@ use std::thread::ScopedJoinHandle;
 
 use super::archive::{self, Mirrors};
 use super::request::Request;
-use super::{BootstrapTool, Privilege};
+use super::{BootstrapTool, Privilege, package_list};
 use crate::appliance::Appliance;
 use crate::cache::Cache;
 use crate::error::{Context, Error, Kind, Result};
@@ -24,6 +24,7 @@ pub(super) struct Host {
     pub cache: Cache,
     pub scratch: PathBuf,
     pub destination: PathBuf,
+    pub package_list: Option<PathBuf>,
     /// How the mirrors are reached, with log-ins.
     pub access: Access,
     pub mirrors: Mirrors,
@@ -52,6 +53,10 @@ impl Host {
         }
         let keyring = find_keyring(appliance.keyring.as_deref(), request.suite).map_err(&mut note).ok();
         let destination = destination(appliance, request).map_err(&mut note).ok();
+        let package_list = match (&appliance.places.package_list, &destination) {
+            (Some(path), Some(destination)) => package_list::place(path, destination).map_err(&mut note).ok(),
+            _ => None,
+        };
         let scratch = scratch::directory(appliance.places.scratch.as_deref()).map_err(&mut note).ok();
         Error::all(problems)?;
         let (Some(privilege), Some(bootstrap), Some(keyring), Some(destination), Some(scratch)) =
@@ -74,7 +79,18 @@ impl Host {
         if bootstrap.name == "debootstrap" && access.has_login(&mirrors.main) {
             return Err(no_login_for_debootstrap(&mirrors.main));
         }
-        Ok(Host { bootstrap, mirrors, access, privilege, keyring, cache, scratch, destination, overlay })
+        Ok(Host {
+            bootstrap,
+            mirrors,
+            access,
+            privilege,
+            keyring,
+            cache,
+            scratch,
+            destination,
+            package_list,
+            overlay,
+        })
     }
 }
 

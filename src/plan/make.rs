@@ -11,17 +11,19 @@ use super::archive::{self, Index, IndexRequest, Mirrors, hex};
 use super::here::Host;
 use super::request::{Request, Scripts};
 use super::resolve::Resolved;
+use super::stage::Stage;
 use super::{
-    Archive, Guest, HostUse, Layer, Layers, Output, Packages, Plan, Secrets, Target, checks, elsewhere,
-    passwords, resolve, told,
+    Archive, Customising, Guest, HostUse, Layer, Layers, Output, Packages, Plan, Secrets, Seeds, Target,
+    TemplateFile, checks, elsewhere, passwords, resolve, templates, told,
 };
 use crate::appliance::Appliance;
 use crate::cache::{Cache, layers as kept};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Step};
 use crate::host::access::{Access, without_login};
 use crate::host::run::Runner;
 use crate::suite::{LocaleStyle, Registry, Suite, Tier};
+use crate::templates::{Context, Template};
 use crate::units::{MIB, Size};
 
 /// Version of what the worker does with a plan. A new one makes every cached layer obsolete.
@@ -56,6 +58,7 @@ pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
     for text in &request.storage.warnings {
         sink.emit(Event::Warning { text: text.clone() });
     }
+    request.customised.warn(sink);
     has_room(&host.cache.indices())?;
     let index = event::step(sink, Step::Index, || {
         Ok((fetch_index(appliance, &request, &host, runner)?, Outcome::Done))
@@ -158,7 +161,7 @@ fn refresh_index(request: &Request<'_>, host: &Host, mirrors: &Mirrors, runner: 
 
 fn assemble(
     appliance: &Appliance,
-    request: Request<'_>,
+    mut request: Request<'_>,
     host: Host,
     index: Index,
     resolved: Resolved,
@@ -169,9 +172,19 @@ fn assemble(
     };
     let debconf: Vec<String> =
         request.suite.bootstrap.debconf.iter().chain(&request.suite.boot.debconf).cloned().collect();
-    let layers = layers(&request, &host, &index, &debconf, epoch)?;
+    let customised = std::mem::take(&mut request.customised);
+    let customising = Customising {
+        copied: customised.copying.planned(epoch),
+        exec: customised.exec,
+        templates: templates::planned(&customised.templates),
+    };
+    let seeds = customised.seeds.as_ref().map(|seeds| Seeds {
+        file: seeds.file.clone(),
+        before: seeds.stage(|stage, package| resolved.has(stage, package)),
+    });
+    let layers = layers(&request, &host, &index, &debconf, seeds.as_ref(), epoch)?;
     let format = request.hypervisor.disk_format();
-    let id = identity(&request, &index, &layers, format, epoch)?;
+    let id = identity(&request, &customising, &index, &layers, format, epoch)?;
     let target = Target {
         hypervisor: request.hypervisor.name().to_owned(),
         format: format.to_owned(),
@@ -182,13 +195,19 @@ fn assemble(
     };
     let names = (request.guest.hostname.as_str(), format);
     let disks = request.storage.plan(request.suite, &request.architecture, names, id)?;
-    let secrets = secrets(appliance, &request, host.access.clone(), id)?;
+    let secrets = Secrets {
+        seeds: customised.seeds.map(|seeds| seeds.text),
+        templates: customised.templates,
+        ..secrets(appliance, &request, host.access.clone(), id)?
+    };
     let packages = Packages {
         base: request.base,
         system: request.system,
         added_exactly: resolved.exactly(&request.added),
         added: request.added,
         removed: request.removed,
+        recommends: request.recommends,
+        seeds,
         debconf,
         variant: appliance.variant.clone(),
         pattern: request.variant.to_owned(),
@@ -199,7 +218,11 @@ fn assemble(
         format: 1,
         id,
         epoch,
-        output: Output { directory: host.destination, overwrite: appliance.places.overwrite },
+        output: Output {
+            directory: host.destination,
+            overwrite: appliance.places.overwrite,
+            package_list: host.package_list,
+        },
         archive: Archive {
             sources: index.sources,
             components: request.components,
@@ -217,6 +240,7 @@ fn assemble(
         packages,
         guest: request.guest,
         disks,
+        customising,
         host: HostUse {
             privilege: host.privilege,
             bootstrap: host.bootstrap,
@@ -226,11 +250,19 @@ fn assemble(
         },
     };
     packages_fit(&plan)?;
+    secrets.templates.try_all(&Context::of(&plan))?;
     Ok(Planned { plan, secrets, cache: host.cache })
 }
 
 /// The plan's name: everything that decides the bytes of the image, but for passwords.
-fn identity(request: &Request<'_>, index: &Index, layers: &Layers, format: &str, epoch: i64) -> Result<Uuid> {
+fn identity(
+    request: &Request<'_>,
+    customising: &Customising,
+    index: &Index,
+    layers: &Layers,
+    format: &str,
+    epoch: i64,
+) -> Result<Uuid> {
     let keys = [Some(&layers.base), Some(&layers.initramfs), Some(&layers.system), layers.packages.as_ref()];
     let keys: Vec<&str> = keys.into_iter().flatten().map(|layer| layer.key.as_str()).collect();
     let mirrors: Vec<&str> = index.sources.iter().map(|source| source.uri.as_str()).collect();
@@ -243,7 +275,7 @@ fn identity(request: &Request<'_>, index: &Index, layers: &Layers, format: &str,
         RECIPE,
         keys,
         request.suite,
-        guest,
+        (guest, identity_of(customising)),
         format,
         &request.architecture,
         &request.storage.disks,
@@ -256,17 +288,42 @@ fn identity(request: &Request<'_>, index: &Index, layers: &Layers, format: &str,
     Ok(Uuid::new_v5(&NAMESPACE, &name))
 }
 
+/// What of the user's own decides the bytes: all but where it was read from.
+fn identity_of(customising: &Customising) -> impl serde::Serialize {
+    let mut copied = customising.copied.clone();
+    for copied in &mut copied {
+        // A directory keeps its own name in the machine, unless the destination names it.
+        copied.source = copied.source.file_name().map(PathBuf::from).unwrap_or_default();
+    }
+    let exec = customising.exec.as_ref().map(|exec| exec.sha256.clone());
+    let inside =
+        |file: &&TemplateFile| Template::of_name(&file.name).is_some_and(Template::is_in_the_machine);
+    let templates: Vec<(String, String)> = customising
+        .templates
+        .iter()
+        .filter(inside)
+        .map(|file| (file.name.clone(), file.sha256.clone()))
+        .collect();
+    (copied, exec, templates)
+}
+
 /// Keys of the layers: everything that decides what is in them.
 fn layers(
     request: &Request<'_>,
     host: &Host,
     index: &Index,
     debconf: &[String],
+    seeds: Option<&Seeds>,
     epoch: i64,
 ) -> Result<Layers> {
     let digest = |parts: BTreeMap<&str, String>| -> Result<String> {
         let text = serde_json::to_vec(&parts).context(Kind::Build, || "naming a layer".into())?;
         Ok(hex(&Sha256::digest(text)[..20]))
+    };
+    // The answers are part of the lowest layer that is made with them, and through it of those above.
+    let seed = |stage: Stage| match seeds {
+        Some(seeds) if seeds.before == stage => seeds.file.sha256.clone(),
+        _ => String::new(),
     };
     let suite = request.suite;
     let releases: Vec<String> =
@@ -284,17 +341,26 @@ fn layers(
         ("debconf", debconf.join("\n")),
         ("merged-usr", format!("{:?}", suite.bootstrap.merged_usr)),
         ("epoch", epoch.to_string()),
+        ("seeds", seed(Stage::Base)),
     ]))?;
     let initramfs =
         digest(BTreeMap::from([("base", base.clone()), ("initramfs", format!("{:?}", suite.initramfs))]))?;
-    let system = digest(BTreeMap::from([("base", base.clone()), ("packages", request.system.join(" "))]))?;
-    let wanted = !request.added.is_empty() || !request.removed.is_empty();
+    let system = digest(BTreeMap::from([
+        ("base", base.clone()),
+        ("packages", request.system.join(" ")),
+        ("seeds", seed(Stage::System)),
+    ]))?;
+    let wanted = !request.added.is_empty()
+        || !request.removed.is_empty()
+        || seeds.is_some_and(|seeds| seeds.before == Stage::Packages);
     let packages = wanted
         .then(|| {
             digest(BTreeMap::from([
                 ("system", system.clone()),
                 ("added", request.added.join(" ")),
                 ("removed", request.removed.join(" ")),
+                ("recommends", request.recommends.to_string()),
+                ("seeds", seed(Stage::Packages)),
             ]))
         })
         .transpose()?;
@@ -323,27 +389,36 @@ fn secrets(appliance: &Appliance, request: &Request<'_>, access: Access, id: Uui
         .map(|password| passwords::hash(password, "root", id, method))
         .transpose()?;
     let Scripts { firstboot, firstlogin } = &request.scripts;
-    Ok(Secrets { user_hash, root_hash, access, firstboot: firstboot.clone(), firstlogin: firstlogin.clone() })
+    Ok(Secrets {
+        user_hash,
+        root_hash,
+        access,
+        firstboot: firstboot.clone(),
+        firstlogin: firstlogin.clone(),
+        ..Secrets::default()
+    })
 }
 
 /// Refuses a file system that cannot hold what will be installed. Packages are in /usr, but for a little, and
 /// that is on the root file system unless it has one of its own.
 fn packages_fit(plan: &Plan) -> Result<()> {
     let Some(holder) = plan.holder_of("/usr") else { return Ok(()) };
-    let installed = plan.packages.installed_size().bytes();
+    let (packages, copied) = (plan.packages.installed_size(), plan.customising.size());
+    let installed = packages.bytes().saturating_add(copied.bytes());
     // File systems keep back some 6 % for inode tables, journal and root's reserve.
     let needed = (installed + ROOM_BESIDE_PACKAGES) * 100 / 94;
     if holder.size.bytes() >= needed {
         return Ok(());
     }
     let needed = Size(needed.div_ceil(MIB) * MIB);
+    let and_copied =
+        if copied.bytes() == 0 { String::new() } else { format!(", what --copy names {copied}") };
     let (what, cure) = match holder.mount {
         Some("/usr") => ("a file system for /usr", "in the partition file"),
         _ => ("a root file system", "with --rootsize or in the partition file, or enlarge --size"),
     };
     Err(Error::config(format!(
-        "the packages take {} installed, and do not fit into {what} of {}",
-        Size(installed),
+        "the packages take {packages} installed{and_copied}, and do not fit into {what} of {}",
         holder.size
     ))
     .hint(format!("Give it at least {needed} {cure}.")))

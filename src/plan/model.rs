@@ -8,10 +8,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Customising;
 use super::disks::{Disk, Volume};
 use super::network::{GuestNetwork, Nic};
+use super::stage::Stage;
 use crate::host::access::Access;
 use crate::suite::Suite;
+use crate::templates::Templates;
 use crate::units::Size;
 
 /// Everything that the build does, decided.
@@ -35,6 +38,9 @@ pub struct Plan {
     pub packages: Packages,
     /// The machine's own settings.
     pub guest: Guest,
+    /// What else its owner puts into it.
+    #[serde(default)]
+    pub customising: Customising,
     /// The disks, in the order in which the machine sees them. The first one is started.
     pub disks: Vec<Disk>,
     /// What of this host is used.
@@ -127,6 +133,12 @@ pub struct Packages {
     pub added_exactly: Vec<String>,
     /// What the user wants gone: `name` or `name:architecture`.
     pub removed: Vec<String>,
+    /// Whether what the added packages recommend is installed, too.
+    #[serde(default)]
+    pub recommends: bool,
+    /// The user's own answers for debconf.
+    #[serde(default)]
+    pub seeds: Option<Seeds>,
     /// debconf answers before the base layer.
     pub debconf: Vec<String>,
     /// debootstrap's variant, where the user named one.
@@ -149,6 +161,15 @@ impl Packages {
     pub fn installed_size(&self) -> Size {
         Size(self.resolved.iter().map(|package| package.installed_size).sum())
     }
+}
+
+/// The user's own answers for debconf. Their text is in [`Secrets`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Seeds {
+    /// Where they were read.
+    pub file: Script,
+    /// The layer before which they are given: the lowest that has a package which they are for.
+    pub before: Stage,
 }
 
 /// A package of a certain version.
@@ -308,6 +329,9 @@ pub struct Output {
     pub directory: PathBuf,
     /// Whether an existing destination is replaced.
     pub overwrite: bool,
+    /// File of this host that gets the list of packages, absolute.
+    #[serde(default)]
+    pub package_list: Option<PathBuf>,
 }
 
 /// What must not stand in a plan. Goes to the worker beside it and is never written to a file.
@@ -323,6 +347,10 @@ pub struct Secrets {
     pub firstboot: Option<String>,
     /// Text of the script of the first login.
     pub firstlogin: Option<String>,
+    /// Text of the answers for debconf.
+    pub seeds: Option<String>,
+    /// The user's templates.
+    pub templates: Templates,
 }
 
 impl std::fmt::Debug for Secrets {

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::archive::hex;
+use super::customise::Customised;
 use super::storage::Storage;
 use super::word::{self, Word};
 use super::{Guest, GuestNetwork, Script, User, checks, coming, network, resolve};
@@ -32,6 +33,8 @@ pub(super) struct Request<'a> {
     /// What the hypervisor gives to the guest; what the guest's own files say is in the guest.
     pub network: network::Request,
     pub scripts: Scripts,
+    pub customised: Customised,
+    pub recommends: bool,
     /// No time in the image is later, where the environment says so.
     pub epoch: Option<i64>,
 }
@@ -113,6 +116,7 @@ impl<'a> Request<'a> {
         let (guest, scripts) = guest(appliance, suite, hypervisor, settings, &mut problems);
         let (mut added, removed) =
             word::sort(&appliance.add_packages, &appliance.remove_packages, &architecture, &mut problems);
+        let customised = Customised::read(appliance, registry, &mut problems);
         Error::all(problems)?;
         let storage = storage.unwrap_or_default();
 
@@ -147,6 +151,8 @@ impl<'a> Request<'a> {
             guest,
             network,
             scripts,
+            customised,
+            recommends: appliance.install_recommends,
             epoch,
         })
     }
@@ -158,6 +164,7 @@ impl<'a> Request<'a> {
             system: &self.system,
             added: &self.added,
             removed: &self.removed,
+            recommends: self.recommends,
         }
     }
 }

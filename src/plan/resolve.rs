@@ -17,7 +17,7 @@ use crate::host::run::Runner;
 use crate::near;
 
 /// Version of what is kept of an answer.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The file of the answer itself.
 const ANSWER: &str = "packages.json";
@@ -33,6 +33,8 @@ pub(super) struct Request<'a> {
     pub system: &'a [String],
     pub added: &'a [String],
     pub removed: &'a [String],
+    /// Whether what the added packages recommend is wanted, too.
+    pub recommends: bool,
 }
 
 /// The packages of a tree with all layers up to one.
@@ -65,6 +67,11 @@ impl Resolved {
         words.iter().map(|word| exact(word).unwrap_or_else(|| word.clone())).collect()
     }
 
+    /// Whether the layers up to a stage have a package of that name.
+    pub(super) fn has(&self, stage: Stage, name: &str) -> bool {
+        self.of_stage(stage).iter().any(|package| package.name == name)
+    }
+
     fn of_stage(&self, stage: Stage) -> &[Package] {
         match stage {
             Stage::Base => &self.base,
@@ -86,7 +93,8 @@ pub(super) fn resolve(
 ) -> Result<(Resolved, bool)> {
     let words = words(request);
     let digests: Vec<&str> = index.sources.iter().map(|source| source.digest.as_str()).collect();
-    let key = hex(Sha256::digest(format!("{FORMAT} {words:?} {digests:?}")).as_slice());
+    let key =
+        hex(Sha256::digest(format!("{FORMAT} {words:?} {} {digests:?}", request.recommends)).as_slice());
     let directory = index.directory.join(format!("resolved-{}", &key[..32]));
     if let Some(resolved) = read_kept(&directory) {
         return Ok((Resolved { directory, ..resolved }, true));
@@ -101,6 +109,9 @@ pub(super) fn resolve(
         (base.join().unwrap_or_else(|_| Err(Error::build("resolving packages: the thread panicked"))), system)
     });
     let mut resolved = Resolved { base: base?, system: system?, packages, directory };
+    if request.recommends {
+        resolved.packages = with_recommended(runner, index, &resolved.system, request)?;
+    }
     let stanzas = fill_from_index(index, &mut resolved)?;
     keep(index, codename, &resolved, &stanzas)?;
     Ok((resolved, false))
@@ -153,6 +164,41 @@ fn keep(index: &Index, codename: &str, resolved: &Resolved, stanzas: &Stanzas) -
             std::fs::rename(&growing, &resolved.directory).context(Kind::Build, context)
         }
     }
+}
+
+/// The packages of the last stage with what the added ones recommend. apt is asked over a system that has
+/// the stage below: recommended is then what it will be when the layer is made, and nothing that the packages
+/// below recommend.
+fn with_recommended(
+    runner: &Runner,
+    index: &Index,
+    system: &[Package],
+    request: &Request<'_>,
+) -> Result<Vec<Package>> {
+    let context = || "resolving what packages recommend".to_owned();
+    let there: BTreeSet<_> = system.iter().map(identity).collect();
+    let mut status = String::new();
+    each_known(index, |stanza| {
+        if there.contains(&(stanza.name, stanza.version, stanza.architecture)) {
+            status += &format!("{}Status: install ok installed\n\n", stanza.text);
+        }
+    })?;
+    let file = tempfile::NamedTempFile::new_in(&index.directory).context(Kind::Build, context)?;
+    std::fs::write(file.path(), status).context(Kind::Build, context)?;
+    let mut words = vec![
+        "--install-recommends".to_owned(),
+        format!("-oDir::State::Status={}", file.path().display()),
+        // apt's cache of the indices in its file is that of an empty system.
+        "-oDir::Cache::pkgcache=".to_owned(),
+    ];
+    words.extend(request.added.iter().cloned());
+    words.extend(request.removed.iter().map(|name| format!("{name}-")));
+    let added = ask_apt(runner, index, &words)?;
+    let replaced = |package: &&Package| {
+        let same = |new: &Package| new.name == package.name && new.architecture == package.architecture;
+        !added.iter().any(same)
+    };
+    Ok(system.iter().filter(replaced).chain(&added).cloned().collect())
 }
 
 fn ask_apt(runner: &Runner, index: &Index, words: &[String]) -> Result<Vec<Package>> {

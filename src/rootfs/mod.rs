@@ -8,6 +8,8 @@ mod ahead;
 mod boot_scripts;
 pub mod bootstrap;
 mod console;
+mod copied;
+mod exec;
 mod identity;
 pub mod initramfs;
 pub mod layers;
@@ -18,8 +20,10 @@ pub mod packages;
 mod progress;
 pub mod seal;
 mod sources;
+mod templates;
 mod users;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use self::ahead::Ahead;
@@ -38,6 +42,8 @@ pub struct Site<'a> {
     pub runner: Runner,
     /// How the mirrors are reached, with log-ins.
     pub access: &'a Access,
+    /// Text of the user's answers for debconf.
+    pub seeds: Option<&'a str>,
     /// Scratch directory of this build.
     pub scratch: PathBuf,
     devices: PathBuf,
@@ -47,13 +53,19 @@ pub struct Site<'a> {
 
 impl<'a> Site<'a> {
     /// Prepares a site in `scratch`.
-    pub fn prepare(plan: &'a Plan, access: &'a Access, runner: &Runner, scratch: &Path) -> Result<Site<'a>> {
+    pub fn prepare(
+        plan: &'a Plan,
+        secrets: &'a Secrets,
+        runner: &Runner,
+        scratch: &Path,
+    ) -> Result<Site<'a>> {
+        let (access, seeds) = (&secrets.access, secrets.seeds.as_deref());
         let devices = scratch.join("dev");
         make_devices(&devices)?;
         let runner = runner.clone().with_env("SOURCE_DATE_EPOCH", plan.epoch.to_string());
         let from_nothing = !plan.packages.layers.base.cached;
         let ahead = from_nothing.then(|| Ahead::begin(plan, &runner, &scratch.join("ahead"))).transpose()?;
-        Ok(Site { plan, runner, access, scratch: scratch.to_owned(), devices, ahead })
+        Ok(Site { plan, runner, access, seeds, scratch: scratch.to_owned(), devices, ahead })
     }
 
     /// Says that all packages are installed.
@@ -85,5 +97,16 @@ pub fn configure(site: &Site<'_>, secrets: &Secrets, path: &Path) -> Result<()> 
     sources::configure(site.plan, &root)?;
     mounts::configure(site.plan, &root)?;
     console::configure(site.plan, &root)?;
-    boot_scripts::configure(site.plan, secrets, &root)
+    boot_scripts::configure(site.plan, secrets, &root)?;
+    templates::configure(site.plan, &secrets.templates, &root)
+}
+
+/// Puts the user's own into the tree: first files, then what a program of the user's makes of it all. Returns
+/// the files that were copied: they are to stay, whatever a seal removes.
+pub fn customise(site: &Site<'_>, path: &Path) -> Result<BTreeSet<PathBuf>> {
+    let copied = copied::copy(site.plan, &Root::open(path)?, site.runner.sink().as_ref())?;
+    if let Some(program) = &site.plan.customising.exec {
+        exec::run(site, program, path)?;
+    }
+    Ok(copied)
 }

@@ -39,6 +39,7 @@ pub fn complete_base(site: &Site<'_>, root: &Path) -> Result<()> {
 
 /// Installs what every machine of the release has.
 pub fn install_system(site: &Site<'_>, root: &Path) -> Result<()> {
+    answer_seeds(site, root, Stage::System)?;
     let mut words = vec!["install".to_owned()];
     words.extend(site.plan.packages.system.iter().cloned());
     apt_get(site, root, Stage::System, &words).map_err(|error| error.within("installing the system"))
@@ -46,6 +47,7 @@ pub fn install_system(site: &Site<'_>, root: &Path) -> Result<()> {
 
 /// Installs and removes what the user asked for.
 pub fn install_added(site: &Site<'_>, root: &Path) -> Result<()> {
+    answer_seeds(site, root, Stage::Packages)?;
     let packages = &site.plan.packages;
     // Whoever names a version may mean an older one than the layers below have.
     let mut words = vec!["install".to_owned(), "--allow-downgrades".to_owned()];
@@ -68,7 +70,20 @@ fn to_remove(packages: &Packages) -> impl Iterator<Item = String> {
 /// Answers debconf's questions before they are asked.
 pub fn answer_debconf(site: &Site<'_>, root: &Path) -> Result<()> {
     let answers = site.plan.packages.debconf.join("\n") + "\n";
-    site.program(root, "debconf-set-selections")?.input(answers).run()
+    site.program(root, "debconf-set-selections")?.input(answers).run()?;
+    answer_seeds(site, root, Stage::Base)
+}
+
+/// Gives the user's own answers, where they are to be known before this stage.
+fn answer_seeds(site: &Site<'_>, root: &Path, stage: Stage) -> Result<()> {
+    match (&site.plan.packages.seeds, site.seeds) {
+        (Some(seeds), Some(text)) if seeds.before == stage => {
+            site.program(root, "debconf-set-selections")?.input(format!("{text}\n")).run().map_err(|error| {
+                error.within(format!("giving debconf --seedfile {}", seeds.file.path.display()))
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn apt_get(site: &Site<'_>, root: &Path, stage: Stage, words: &[String]) -> Result<()> {
@@ -90,9 +105,13 @@ fn apt_get(site: &Site<'_>, root: &Path, stage: Stage, words: &[String]) -> Resu
         view = view.bind(ahead.directory(), ahead::IN_TREE);
         search_path = ahead.search_path();
     }
+    let recommends = match stage {
+        Stage::Packages if site.plan.packages.recommends => "--install-recommends",
+        _ => "--no-install-recommends",
+    };
     let mut progress = Progress::new(site, step, installed(site.plan, &tree)?.len());
     apt.command(&site.runner, "apt-get")
-        .args(["--quiet", "--no-install-recommends"])
+        .args(["--quiet", recommends])
         // Everything is in the store, and the tree is ours: a lock would only stop other builds, which
         // use the same store.
         .arg("-oDebug::NoLocking=true")

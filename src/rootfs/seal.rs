@@ -1,7 +1,8 @@
 //! The seal: nothing of the build, and nothing that must be different on every machine. Times of files
 //! are clamped later, in the file system itself.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use super::{Site, network};
 use crate::error::Result;
@@ -78,9 +79,19 @@ const NAMED_SECRETS: [(&str, &str, &str); 2] =
 /// The name of an iSCSI initiator, and what makes open-iscsi find one before its first use.
 const INITIATOR_NAME: (&str, &str) = ("/etc/iscsi/initiatorname.iscsi", "GenerateName=yes\n");
 
+/// The directory above `path`, or `path` itself, that the seal empties; none where there is none.
+pub(crate) fn emptied_above(path: &str) -> Option<&'static str> {
+    EMPTIED.into_iter().find(|directory| Path::new(path).starts_with(directory))
+}
+
 /// Removes what the making of a layer leaves. Every layer ends with it, so that no layer above has to
 /// hide anything.
 pub fn tidy(root: &Root) -> Result<()> {
+    tidy_but(root, &BTreeSet::new())
+}
+
+/// The same without the files in `kept`, which the user has put there.
+fn tidy_but(root: &Root, kept: &BTreeSet<PathBuf>) -> Result<()> {
     for directory in EMPTIED {
         root.empty(directory)?;
     }
@@ -89,22 +100,30 @@ pub fn tidy(root: &Root) -> Result<()> {
         root.create_directories(directory)?;
     }
     for file in REMOVED {
-        root.remove(file)?;
+        remove_unless(kept, root, file)?;
     }
-    remove_secrets(root)?;
-    remove_logs(root, Path::new("/var/log"))
+    remove_secrets_but(root, kept)?;
+    remove_logs(root, Path::new("/var/log"), kept)
 }
 
 /// Removes what is a machine's own: it would be the same on every machine of the image, and another in every
 /// image of the plan.
 pub(super) fn remove_secrets(root: &Root) -> Result<()> {
+    remove_secrets_but(root, &BTreeSet::new())
+}
+
+fn remove_unless(kept: &BTreeSet<PathBuf>, root: &Root, path: impl AsRef<Path>) -> Result<()> {
+    if kept.contains(path.as_ref()) { Ok(()) } else { root.remove(path) }
+}
+
+fn remove_secrets_but(root: &Root, kept: &BTreeSet<PathBuf>) -> Result<()> {
     for file in SECRETS {
-        root.remove(file)?;
+        remove_unless(kept, root, file)?;
     }
     for (directory, beginning, end) in NAMED_SECRETS {
         for name in root.names(directory)? {
             if name.starts_with(beginning) && name.ends_with(end) {
-                root.remove(format!("{directory}/{name}"))?;
+                remove_unless(kept, root, format!("{directory}/{name}"))?;
             }
         }
     }
@@ -112,36 +131,41 @@ pub(super) fn remove_secrets(root: &Root) -> Result<()> {
     for name in root.names("/etc/ssl/certs")? {
         let path = format!("/etc/ssl/certs/{name}");
         if root.link_target(&path)?.is_some_and(|target| target.ends_with("ssl-cert-snakeoil.pem")) {
-            root.remove(path)?;
+            remove_unless(kept, root, path)?;
         }
     }
     let (file, generate) = INITIATOR_NAME;
-    if root.exists(file)? { root.write(file, 0o600, generate) } else { Ok(()) }
+    let ours = root.exists(file)? && !kept.contains(Path::new(file));
+    if ours { root.write(file, 0o600, generate) } else { Ok(()) }
 }
 
 /// Removes log files and keeps their directories, whose owners packages have chosen.
-fn remove_logs(root: &Root, directory: &Path) -> Result<()> {
+fn remove_logs(root: &Root, directory: &Path, kept: &BTreeSet<PathBuf>) -> Result<()> {
     for name in root.list(directory)? {
         let path = directory.join(name);
         if root.is_directory(&path)? {
-            remove_logs(root, &path)?;
+            remove_logs(root, &path, kept)?;
         } else {
-            root.remove(&path)?;
+            remove_unless(kept, root, &path)?;
         }
     }
     Ok(())
 }
 
-/// Seals the finished tree.
-pub fn seal(site: &Site<'_>, path: &Path) -> Result<()> {
+/// Seals the finished tree. The files in `kept` stay as they are.
+pub fn seal(site: &Site<'_>, path: &Path, kept: &BTreeSet<PathBuf>) -> Result<()> {
     let root = Root::open(path)?;
-    tidy(&root)?;
-    network::point_resolver(site.plan, &root)?;
+    tidy_but(&root, kept)?;
+    if !kept.contains(Path::new("/etc/resolv.conf")) {
+        network::point_resolver(site.plan, &root)?;
+    }
     let machine_id = match site.plan.suite.init.machine_id {
         MachineId::Uninitialized => "uninitialized\n",
         MachineId::Empty => "",
     };
-    root.write("/etc/machine-id", 0o444, machine_id)?;
+    if !kept.contains(Path::new("/etc/machine-id")) {
+        root.write("/etc/machine-id", 0o444, machine_id)?;
+    }
     if let Some(shadow) = root.read("/etc/shadow", LIMIT)? {
         let clamped = clamp_password_days(&shadow, site.plan.epoch / SECONDS_PER_DAY);
         if clamped != shadow {
@@ -220,6 +244,14 @@ mod tests {
         }
         root.link("ssl-cert-snakeoil.pem", "/etc/ssl/certs/0a1b2c3d.0").unwrap();
         root.link("ca.pem", "/etc/ssl/certs/4e5f6a7b.0").unwrap();
+        let kept = BTreeSet::from([PathBuf::from("/etc/ssh/ssh_host_own"), PathBuf::from("/var/log/own")]);
+        for name in &kept {
+            root.write(name, 0o600, "own").unwrap();
+        }
+        tidy_but(&root, &kept).unwrap();
+        for name in &kept {
+            assert!(root.exists(name).unwrap(), "{name:?} was the user's wish");
+        }
         remove_secrets(&root).unwrap();
         for name in SECRETS.iter().chain(&keys[..2]) {
             assert!(!root.exists(name).unwrap(), "{name}");

@@ -142,6 +142,8 @@ impl Sink for LogFile {
 fn line(event: &Event, time: Timestamp) -> String {
     let text = match event {
         Event::Started { step } => format!("step    {}", step.title()),
+        // A line of a program's, which has come as one already.
+        Event::Progress { total: 0, .. } => String::new(),
         Event::Progress { step, done, total, unit, detail } => {
             format!("step    {}: {} {detail}", step.title(), amount(*done, *total, *unit))
         }

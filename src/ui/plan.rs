@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use super::style::{Style, Tone, printable};
 use crate::disk::layout::FileSystem;
 use crate::plan::{
-    Addressing, Archive, Connection, Content, Guest, GuestNetwork, HostUse, Layer, Nic, Packages, Plan,
-    Privilege, Table, Volume, mirror_origin,
+    Addressing, Archive, Connection, Content, Copied, Customising, Guest, GuestNetwork, HostUse, Layer, Nic,
+    Packages, Placement, Plan, Privilege, Table, Volume, mirror_origin,
 };
 use crate::units::Size;
 
@@ -24,6 +24,7 @@ pub fn render(plan: &Plan, every_package: bool, style: Style) -> String {
     packages(&mut page, &plan.packages);
     guest(&mut page, &plan.guest);
     network(&mut page, &plan.guest.network, &plan.target.nic);
+    customising(&mut page, &plan.customising);
     disks(&mut page, plan);
     host(&mut page, &plan.host);
     output(&mut page, plan);
@@ -94,6 +95,13 @@ fn packages(page: &mut Page, packages: &Packages) {
     page.line("Added", &list(&packages.added));
     if !packages.removed.is_empty() {
         page.line("Removed", &list(&packages.removed));
+    }
+    if packages.recommends {
+        page.line("Recommended", "what the added packages recommend, too");
+    }
+    if let Some(seeds) = &packages.seeds {
+        let before = seeds.before.name();
+        page.line("Seed file", &format!("{}, before the layer {before}", seeds.file.path.display()));
     }
     page.some("Variant", packages.variant.as_deref());
     page.line(
@@ -178,6 +186,43 @@ fn texts(values: &[impl ToString]) -> Vec<String> {
     values.iter().map(ToString::to_string).collect()
 }
 
+fn customising(page: &mut Page, customising: &Customising) {
+    if *customising == Customising::default() {
+        return;
+    }
+    page.heading("Customising");
+    for (number, copied) in customising.copied.iter().enumerate() {
+        page.line(if number == 0 { "Copied" } else { "" }, &self::copied(copied));
+    }
+    for template in &customising.templates {
+        page.line("Template", &format!("{} from {}", template.name, template.path.display()));
+    }
+    let program = customising.exec.as_ref().map(|exec| exec.path.display().to_string());
+    page.some("Program", program.as_deref());
+}
+
+fn copied(copied: &Copied) -> String {
+    let place = match copied.placement {
+        Placement::Named => copied.destination.clone(),
+        Placement::Into | Placement::Contents => format!("{}/", copied.destination.trim_end_matches('/')),
+    };
+    let mut text = format!("{} to {place}", copied.source.display());
+    if copied.placement == Placement::Contents {
+        text = format!("what is in {text}");
+    }
+    if copied.files != 1 {
+        text += &format!(", {} files", copied.files);
+    }
+    text += &format!(", {}", copied.size);
+    if let Some(mode) = copied.mode {
+        text += &format!(", mode {mode:04o}");
+    }
+    if let Some(owner) = &copied.owner {
+        text += &format!(", owner {owner}");
+    }
+    text
+}
+
 fn disks(page: &mut Page, plan: &Plan) {
     let is_only = plan.disks.len() == 1;
     for (number, disk) in plan.disks.iter().enumerate() {
@@ -239,6 +284,8 @@ fn output(page: &mut Page, plan: &Plan) {
     for (number, disk) in plan.disks.iter().enumerate() {
         page.line(if number == 0 { "Image" } else { "" }, &disk.image);
     }
+    let list = output.package_list.as_ref().map(|path| path.display().to_string());
+    page.some("Package list", list.as_deref());
 }
 
 fn every(page: &mut Page, packages: &Packages) {
@@ -257,8 +304,11 @@ fn list(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::copy_list::Owner;
+    use crate::plan::stage::Stage;
     use crate::plan::{
-        BootstrapTool, Disk, Layers, Output, Package, Partition, Script, Source, Target, User,
+        BootstrapTool, Disk, Exec, Layers, Output, Package, Partition, Script, Seeds, Source, Target,
+        TemplateFile, User,
     };
     use crate::suite::Registry;
     use uuid::Uuid;
@@ -336,6 +386,8 @@ mod tests {
                 added: vec!["nginx".into()],
                 added_exactly: vec!["nginx".into()],
                 removed: vec![],
+                recommends: false,
+                seeds: None,
                 debconf: vec![],
                 variant: None,
                 pattern: "?essential".into(),
@@ -369,6 +421,7 @@ mod tests {
                 firstlogin: None,
                 kernel_options: "console=tty0 console=ttyS0,115200".into(),
             },
+            customising: Customising::default(),
             disks: vec![Disk {
                 image: "web-disk0.qcow2".into(),
                 size: Size::mib(5228),
@@ -394,7 +447,7 @@ mod tests {
                 cache: Some("/home/bob/.cache/rvmb".into()),
                 overlay: true,
             },
-            output: Output { directory: "/home/bob/debian-kvm".into(), overwrite: true },
+            output: Output { directory: "/home/bob/debian-kvm".into(), overwrite: true, package_list: None },
         }
     }
 
@@ -432,6 +485,53 @@ mod tests {
           MAC address     52:54:00:12:34:56
           Under libvirt   bridge br0
         ");
+    }
+
+    #[test]
+    fn what_is_the_users_own_is_shown() {
+        let mut plan = plan();
+        let copied = |placement, mode, owner: Option<&str>| Copied {
+            source: "/home/bob/etc".into(),
+            destination: "/etc".into(),
+            placement,
+            mode,
+            owner: owner.map(|user| Owner { user: Some(user.to_owned()), group: None }),
+            files: 3,
+            size: Size::mib(2),
+            sha256: String::new(),
+        };
+        plan.customising = Customising {
+            copied: vec![
+                copied(Placement::Contents, None, None),
+                copied(Placement::Into, Some(0o600), Some("bob")),
+            ],
+            exec: Some(Exec {
+                path: "/home/bob/finish".into(),
+                sha256: String::new(),
+                directory: "/".into(),
+            }),
+            templates: vec![TemplateFile {
+                name: "hosts".into(),
+                path: "/home/bob/t/debian/hosts.tmpl".into(),
+                sha256: String::new(),
+            }],
+        };
+        plan.packages.recommends = true;
+        let file = Script { path: "/home/bob/seeds".into(), sha256: String::new() };
+        plan.packages.seeds = Some(Seeds { file, before: Stage::System });
+        plan.output.package_list = Some("/home/bob/list".into());
+        let text = render(&plan, false, Style::new(false));
+        for line in [
+            "  Recommended     what the added packages recommend, too",
+            "  Seed file       /home/bob/seeds, before the layer system",
+            "  Copied          what is in /home/bob/etc to /etc/, 3 files, 2 MiB",
+            "                  /home/bob/etc to /etc/, 3 files, 2 MiB, mode 0600, owner bob",
+            "  Template        hosts from /home/bob/t/debian/hosts.tmpl",
+            "  Program         /home/bob/finish",
+            "  Package list    /home/bob/list",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line}\nin\n{text}");
+        }
     }
 
     #[test]

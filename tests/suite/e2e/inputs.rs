@@ -60,6 +60,11 @@ const CASES: &[Case] = &[
         code: CONFIG,
         says: &["/nowhere/setup.sh"],
     },
+    Case { words: &["kvm", "debian", "--copy", "/nowhere/list"], code: CONFIG, says: &["/nowhere/list"] },
+    Case { words: &["kvm", "debian", "--exec", "/etc/passwd"], code: CONFIG, says: &["chmod +x"] },
+    Case { words: &["kvm", "debian", "--seedfile", "/etc/passwd"], code: CONFIG, says: &["/etc/passwd:1:1"] },
+    Case { words: &["kvm", "debian", "--templates", "/nowhere"], code: CONFIG, says: &["/nowhere"] },
+    Case { words: &["kvm", "debian", "--manifest", "/nowhere/list"], code: CONFIG, says: &["mkdir -p"] },
     Case {
         words: &["kvm", "debian", "--ssh-key", "/nowhere/key.pub"],
         code: CONFIG,

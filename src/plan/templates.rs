@@ -1,0 +1,214 @@
+//! Where the user's templates are found. The first place that has one wins:
+//!
+//! 1. the directory of `--templates`
+//! 2. `$XDG_CONFIG_HOME/rvmb/templates`, which is `~/.config/rvmb/templates`
+//! 3. `/etc/rvmb/templates`
+//!
+//! vmbuilder's own directories are not read: its package filled them with templates for Cheetah.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::archive::hex;
+use super::{TemplateFile, checks};
+use crate::error::{Context, Error, Kind, Result};
+use crate::templates::names::{EXTENSION, Found, Machine};
+use crate::templates::{Template, Templates};
+
+/// Where templates of the whole host are.
+const OF_THE_HOST: &str = "/etc/rvmb/templates";
+
+/// The places of this caller, those that win first. The second is whether it has to be there.
+pub(super) fn places(option: Option<&Path>) -> Vec<(PathBuf, bool)> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let own = variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")));
+    let mut places: Vec<(PathBuf, bool)> = option.map(|path| (path.to_owned(), true)).into_iter().collect();
+    places.extend(own.map(|own| (own.join("rvmb/templates"), false)));
+    places.push((PathBuf::from(OF_THE_HOST), false));
+    places
+}
+
+/// Says of vmbuilder's own templates of this caller that they are not read.
+pub(super) fn old_ones() -> Option<String> {
+    let directory = PathBuf::from(std::env::var_os("HOME")?).join(".vmbuilder");
+    let old = files(&directory).ok()?.into_iter().next()?;
+    Some(format!(
+        "{} is not read: convert it as docs/customising.md says, and put it below ~/.config/rvmb/templates",
+        old.path.display()
+    ))
+}
+
+/// Reads the templates for a machine from all places. All problems are told at once.
+pub(super) fn read(places: &[(PathBuf, bool)], machine: Machine<'_>) -> Result<Templates> {
+    let mut templates = Templates::default();
+    let mut problems = Vec::new();
+    for (place, must_be_there) in places {
+        if *must_be_there && !place.is_dir() {
+            problems.push(Error::config(format!("--templates {} is not a directory", place.display())));
+            continue;
+        }
+        match files(place) {
+            Ok(files) => problems.extend(read_place(&files, machine, &mut templates)),
+            Err(error) => problems.push(error),
+        }
+    }
+    Error::all(problems)?;
+    Ok(templates)
+}
+
+/// Reads what is in one place, and returns what is wrong there.
+fn read_place(files: &[TemplatePath], machine: Machine<'_>, templates: &mut Templates) -> Vec<Error> {
+    let mut problems = Vec::new();
+    let mut here: Vec<(Template, &Path)> = Vec::new();
+    for TemplatePath { path, plugin, name } in files {
+        let shown = path.display();
+        match machine.find(plugin, name) {
+            Found::Template(template) => {
+                if let Some((_, first)) = here.iter().find(|(known, _)| *known == template) {
+                    let message = format!("{} and {shown} are the same template", first.display());
+                    problems.push(Error::config(message).hint("Keep one of them."));
+                    continue;
+                }
+                here.push((template, path));
+                let added = checks::text_file("the template", path)
+                    .and_then(|text| templates.add(template, path, text));
+                problems.extend(added.err());
+            }
+            Found::Other => {}
+            Found::Retired(instead) => {
+                problems
+                    .push(Error::config(format!("there is no use for the template {shown}")).hint(instead));
+            }
+            Found::Unknown(question) => {
+                let hint = question.unwrap_or_else(|| "docs/customising.md lists the templates.".to_owned());
+                problems.push(Error::config(format!("{shown} is no template of rvmb's")).hint(hint));
+            }
+        }
+    }
+    problems
+}
+
+/// A file that is named as templates are.
+struct TemplatePath {
+    path: PathBuf,
+    plugin: String,
+    name: String,
+}
+
+/// The files `PLUGIN/NAME.tmpl` in a directory, sorted; none in one that is not there. Files of other names
+/// are nobody's business.
+fn files(place: &Path) -> Result<Vec<TemplatePath>> {
+    let mut files = Vec::new();
+    for plugin in entries(place)?.into_iter().filter(|path| path.is_dir()) {
+        for path in entries(&plugin)? {
+            let text =
+                |name: Option<&std::ffi::OsStr>| name.and_then(|name| name.to_str()).map(str::to_owned);
+            let (Some(plugin), Some(name)) = (text(plugin.file_name()), text(path.file_stem())) else {
+                continue;
+            };
+            if path.extension().is_some_and(|extension| extension == EXTENSION) {
+                files.push(TemplatePath { path, plugin, name });
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let context = || format!("reading the templates in {}", directory.display());
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.context(Kind::Config, context)?,
+    };
+    let paths: std::io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+    let mut paths = paths.context(Kind::Config, context)?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// What the plan says of templates.
+pub(super) fn planned(templates: &Templates) -> Vec<TemplateFile> {
+    let file = |(template, source): (Template, &crate::templates::Source)| TemplateFile {
+        name: template.name().to_owned(),
+        path: source.path.clone(),
+        sha256: hex(Sha256::digest(&source.text).as_slice()),
+    };
+    templates.iter().map(file).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MACHINE: Machine<'static> = Machine {
+        distro: "debian",
+        hypervisor: "kvm",
+        distros: &["debian", "ubuntu"],
+        hypervisors: &["kvm", "qemu"],
+    };
+
+    fn room(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let room = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = room.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        room
+    }
+
+    fn messages(error: &Error) -> Vec<String> {
+        let parts = if error.parts().is_empty() { std::slice::from_ref(error) } else { error.parts() };
+        parts.iter().map(|part| part.message().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_first_place_wins() {
+        let first = room(&[("debian/hosts.tmpl", "first"), ("debian/README", "x"), ("note.tmpl", "x")]);
+        let second = room(&[("debian/etc_hosts.tmpl", "second"), ("kvm/run.sh.tmpl", "#!/bin/sh\n")]);
+        let places =
+            [(first.path().into(), true), (second.path().into(), false), ("/no/such/place".into(), false)];
+        let templates = read(&places, MACHINE).unwrap();
+        let found: Vec<(&str, &str)> =
+            templates.iter().map(|(template, source)| (template.name(), source.text.as_str())).collect();
+        assert_eq!(found, [("hosts", "first"), ("run.sh", "#!/bin/sh\n")]);
+        let planned = planned(&templates);
+        assert_eq!((planned[0].name.as_str(), planned[0].sha256.len()), ("hosts", 64));
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let room = room(&[
+            ("debian/hosts.tmpl", "$hostname"),
+            ("debian/fstab.tmpl", "{{ open"),
+            ("debian/host.tmpl", ""),
+            ("debian/network.tmpl", ""),
+            ("debian/interfaces.tmpl", ""),
+            ("debian/sudoers.tmpl", ""),
+            ("ubuntu/hosts.tmpl", "$hostname"),
+            ("bochs/run.sh.tmpl", ""),
+        ]);
+        std::fs::write(room.path().join("debian/locale.tmpl"), b"\xff").unwrap();
+        let error = read(&[(room.path().into(), true)], MACHINE).unwrap_err();
+        let at = |name: &str| room.path().join(name).display().to_string();
+        assert_eq!(
+            messages(&error),
+            [
+                format!("{} is no template of rvmb's", at("bochs/run.sh.tmpl")),
+                format!("the template {} is wrong", at("debian/fstab.tmpl")),
+                format!("{} is no template of rvmb's", at("debian/host.tmpl")),
+                format!("{} is a template for Cheetah", at("debian/hosts.tmpl")),
+                format!("the template {} is not a text file", at("debian/locale.tmpl")),
+                format!(
+                    "{} and {} are the same template",
+                    at("debian/interfaces.tmpl"),
+                    at("debian/network.tmpl")
+                ),
+                format!("there is no use for the template {}", at("debian/sudoers.tmpl")),
+            ]
+        );
+        let error = read(&[("/no/such/place".into(), true)], MACHINE).unwrap_err();
+        assert!(error.message().ends_with("is not a directory"));
+    }
+}
