@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cache::archives::Archives;
-use crate::cache::clean;
+use crate::cache::{clean, media};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Recorder, Step, Unit};
 use crate::format::Written;
@@ -223,6 +223,11 @@ fn download(plan: &Plan, access: &Access, runner: &Runner) -> Result<((), Outcom
         archives.save()?;
         return Ok(((), Outcome::Cached));
     }
+    let missing = take_from_media(plan, &mut archives, missing, runner)?;
+    if missing.is_empty() {
+        archives.save()?;
+        return Ok(((), Outcome::Done));
+    }
     let total: u64 = missing.iter().map(|package| package.size).sum();
     let words = missing
         .iter()
@@ -250,6 +255,29 @@ fn download(plan: &Plan, access: &Access, runner: &Runner) -> Result<((), Outcom
     missing.into_iter().for_each(|package| archives.note(package));
     archives.save()?;
     Ok(((), Outcome::Done))
+}
+
+/// Takes what the user's media have; returns what they do not.
+fn take_from_media<'p>(
+    plan: &Plan,
+    archives: &mut Archives,
+    missing: Vec<&'p Package>,
+    runner: &Runner,
+) -> Result<Vec<&'p Package>> {
+    let mut missing = missing;
+    for medium in &plan.archive.media {
+        let wanted = missing.len();
+        let left = media::take(medium, missing.clone(), &plan.archive.archives)?;
+        missing.retain(|package| left.contains(package));
+        let text = format!("{} has {} of {wanted} packages", medium.path.display(), wanted - left.len());
+        runner.sink().emit(match left.len() == wanted {
+            true => Event::Warning { text: format!("{text}: it is of another state of the archive") },
+            false => Event::Info { text },
+        });
+    }
+    let taken = |package: &&Package| !missing.contains(package);
+    plan.packages.resolved.iter().filter(taken).for_each(|package| archives.note(package));
+    Ok(missing)
 }
 
 fn write_launch_files(plan: &Plan, directory: &Path) -> Result<Vec<String>> {

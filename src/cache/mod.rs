@@ -22,6 +22,7 @@ pub mod archives;
 pub mod clean;
 pub mod layers;
 pub mod logs;
+pub mod media;
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

@@ -5,6 +5,7 @@ pub mod apt;
 pub mod claim;
 pub mod identity;
 pub mod interrupt;
+pub mod iso9660;
 pub mod leftovers;
 mod lines;
 mod listen;
@@ -16,6 +17,10 @@ pub mod run;
 pub mod scratch;
 pub mod seccomp;
 pub mod sequoia;
+pub mod tarball;
 pub mod template;
 pub mod tools;
 pub mod tree;
+
+/// What a gzip file begins with (RFC 1952 section 2.3.1).
+pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];

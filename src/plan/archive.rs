@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::Source;
 use crate::appliance::Appliance;
 use crate::error::{Context, Error, Kind, Result};
-use crate::host::access::Access;
+use crate::host::access::{Access, without_login};
 use crate::host::apt::{self, Apt, HostSource, Settings};
 use crate::host::run::Runner;
 use crate::host::{lock, sequoia, tree};
@@ -27,8 +27,12 @@ pub(super) struct Mirrors {
     pub main: String,
     /// None where the release has no security pocket, or its archive mirror none any more.
     pub security: Option<String>,
-    /// `option`, `host` or `suite`.
+    /// `install`, `option`, `host` or `suite`.
     pub origin: &'static str,
+    /// What the machine's own sources name instead, where these serve the build alone.
+    pub guest_main: Option<String>,
+    /// The same for the security pocket.
+    pub guest_security: Option<String>,
 }
 
 impl Mirrors {
@@ -36,7 +40,9 @@ impl Mirrors {
     pub(super) fn without_logins(self, access: &mut Access) -> Result<Mirrors> {
         let main = access.take_login(&self.main)?;
         let security = self.security.map(|address| access.take_login(&address)).transpose()?;
-        Ok(Mirrors { main, security, ..self })
+        let published = |address: Option<String>| address.as_deref().map(without_login);
+        let (guest_main, guest_security) = (published(self.guest_main), published(self.guest_security));
+        Ok(Mirrors { main, security, guest_main, guest_security, ..self })
     }
 }
 
@@ -65,7 +71,31 @@ pub(super) fn choose_mirrors(
         None => known_security.unwrap_or_else(|| file.security.to_owned()),
     };
     let carried = !suite.archive.security.is_empty() && !security.is_empty() && security != NO_SECURITY;
-    Mirrors { main, security: carried.then_some(security), origin }
+    let mirrors = Mirrors {
+        main,
+        security: carried.then_some(security),
+        origin,
+        guest_main: None,
+        guest_security: None,
+    };
+    for_build(mirrors, appliance)
+}
+
+/// Puts the mirrors of the build alone in the place of those that the machine's own sources name.
+fn for_build(mirrors: Mirrors, appliance: &Appliance) -> Mirrors {
+    let given =
+        |address: &Option<String>| address.as_deref().map(|text| text.trim_end_matches('/').to_owned());
+    let mut mirrors = mirrors;
+    if let Some(main) = given(&appliance.install_mirror) {
+        mirrors.guest_main = Some(std::mem::replace(&mut mirrors.main, main));
+        mirrors.origin = "install";
+    }
+    if let (Some(address), Some(security)) =
+        (given(&appliance.install_security_mirror), mirrors.security.as_mut())
+    {
+        mirrors.guest_security = Some(std::mem::replace(security, address));
+    }
+    mirrors
 }
 
 fn host_mirror(host: &[HostSource], distro: &str) -> Option<String> {
@@ -108,6 +138,8 @@ pub(super) fn sources(suite: &Suite, mirrors: &Mirrors) -> Vec<Source> {
         suite: suite.to_owned(),
         digest: String::new(),
         security,
+        guest_uri: if security { mirrors.guest_security.clone() } else { mirrors.guest_main.clone() },
+        ppa: None,
     };
     let pockets = suite.archive.pockets.iter().map(|pocket| at(&mirrors.main, pocket, false));
     let security = mirrors.security.iter().map(|mirror| at(mirror, &suite.archive.security, true));
@@ -293,22 +325,23 @@ fn addresses(sources: &[Source]) -> String {
 
 /// sources.list(5) in the one-line format, which every apt reads.
 fn sources_list(request: &IndexRequest<'_>) -> Result<String> {
-    let keyring = request.keyring.display().to_string();
-    if keyring.contains([' ', '\t', ']', ',']) {
-        return Err(Error::config(format!(
-            "the keyring {keyring} has a character in its name that apt cannot read"
-        ))
-        .hint("Copy it to a path without spaces, commas and brackets."));
-    }
     let mut list = String::new();
     for source in request.sources {
+        let (keyring, components) = match &source.ppa {
+            Some(ppa) => (ppa.keyring.as_path(), ppa.component.clone()),
+            None => (request.keyring, request.components.join(" ")),
+        };
+        let keyring = keyring.display().to_string();
+        if keyring.contains([' ', '\t', ']', ',']) {
+            return Err(Error::config(format!(
+                "the keyring {keyring} has a character in its name that apt cannot read"
+            ))
+            .hint("Copy it to a path without spaces, commas and brackets."));
+        }
         let expired = if request.may_be_expired { " check-valid-until=no" } else { "" };
         list += &format!(
             "deb [arch={} signed-by={keyring}{expired}] {} {} {}\n",
-            request.architecture,
-            source.uri,
-            source.suite,
-            request.components.join(" ")
+            request.architecture, source.uri, source.suite, components
         );
     }
     Ok(list)
@@ -377,6 +410,37 @@ mod tests {
     }
 
     #[test]
+    fn the_build_may_have_mirrors_of_its_own() {
+        let registry = crate::suite::Registry::load().unwrap();
+        let suite = registry.find("debian", "bullseye").unwrap();
+        let text = |address: &str| Some(address.to_owned());
+        let appliance = Appliance {
+            mirror: text("http://bob:secret@m.example/debian"),
+            security_mirror: text("http://m.example/debian-security"),
+            install_mirror: text("file:/srv/debian/"),
+            ..Appliance::default()
+        };
+        let chosen = choose_mirrors(&appliance, suite, "amd64", &[]);
+        let mirrors = chosen.without_logins(&mut Access::default()).unwrap();
+        assert_eq!(mirrors.origin, "install");
+        let sources = sources(suite, &mirrors);
+        for source in &sources {
+            let (build, guest) = match source.security {
+                true => ("http://m.example/debian-security", "http://m.example/debian-security"),
+                false => ("file:/srv/debian", "http://m.example/debian"),
+            };
+            assert_eq!((source.uri.as_str(), source.address_for_guest()), (build, guest));
+        }
+
+        let both = Appliance { install_security_mirror: text("file:/srv/security"), ..appliance };
+        let mirrors = choose_mirrors(&both, suite, "amd64", &[]);
+        assert_eq!(mirrors.security.as_deref(), Some("file:/srv/security"));
+        assert_eq!(mirrors.guest_security.as_deref(), Some("http://m.example/debian-security"));
+        let without = Appliance { security_mirror: text(NO_SECURITY), ..both };
+        assert_eq!(choose_mirrors(&without, suite, "amd64", &[]).security, None);
+    }
+
+    #[test]
     fn a_release_that_has_ended_gets_a_hint_of_its_own() {
         let registry = crate::suite::Registry::load().unwrap();
         for (name, hints) in [("bullseye", 1), ("trixie", 0)] {
@@ -410,7 +474,7 @@ mod tests {
 
     fn with_digest(digest: &str) -> Vec<Source> {
         let (uri, suite) = ("http://m.example/debian".to_owned(), "trixie".to_owned());
-        vec![Source { uri, suite, digest: digest.to_owned(), security: false }]
+        vec![Source { uri, suite, digest: digest.to_owned(), security: false, guest_uri: None, ppa: None }]
     }
 
     #[test]

@@ -7,11 +7,7 @@ use crate::error::{Error, Result};
 pub(super) fn check(appliance: &Appliance) -> Vec<Result<()>> {
     let Appliance { network, disks, tree, places, .. } = appliance;
     let given = [
-        ("--install-mirror", appliance.install_mirror.is_some()),
-        ("--install-security-mirror", appliance.install_security_mirror.is_some()),
         ("--ppa", !appliance.ppas.is_empty()),
-        ("--iso", appliance.iso.is_some()),
-        ("--debootstrap-tarball", appliance.tarball.is_some()),
         ("--install-recommends", appliance.install_recommends),
         ("--seedfile", appliance.seed_file.is_some()),
         ("--ip", !network.addresses.is_empty()),

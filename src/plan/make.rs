@@ -12,8 +12,8 @@ use super::here::Host;
 use super::request::{self, Request, Scripts};
 use super::resolve::Resolved;
 use super::{
-    Archive, Guest, HostUse, Layer, Layers, Output, Packages, Plan, Secrets, Target, checks, elsewhere,
-    passwords, resolve, told,
+    Archive, Guest, HostUse, Layer, Layers, Output, Packages, Plan, Secrets, Source, Target, checks,
+    elsewhere, passwords, resolve, told,
 };
 use crate::appliance::Appliance;
 use crate::cache::{Cache, layers as kept};
@@ -185,8 +185,8 @@ fn assemble(
         added: request.added,
         removed: request.removed,
         debconf,
-        variant: appliance.variant.clone(),
-        pattern: request.variant.to_owned(),
+        variant: appliance.variant.is_some().then(|| request.variant.name.to_owned()),
+        pattern: request.variant.pattern.to_owned(),
         resolved: resolved.union(),
         layers,
     };
@@ -205,6 +205,7 @@ fn assemble(
             index: index.directory,
             stages: resolved.directory,
             archives: host.cache.archives(),
+            media: request.media,
         },
         suite: request.suite.clone(),
         architecture: request.architecture,
@@ -235,7 +236,7 @@ fn identity(
 ) -> Result<Uuid> {
     let keys = [Some(&layers.base), Some(&layers.initramfs), Some(&layers.system), layers.packages.as_ref()];
     let keys: Vec<&str> = keys.into_iter().flatten().map(|layer| layer.key.as_str()).collect();
-    let mirrors: Vec<&str> = index.sources.iter().map(|source| source.uri.as_str()).collect();
+    let mirrors: Vec<&str> = index.sources.iter().map(Source::address_for_guest).collect();
     let sizes = appliance.sizes;
     let sizes = [sizes.disk, sizes.root, sizes.swap, sizes.opt];
     let mut guest = request.guest.clone();
@@ -279,7 +280,7 @@ fn layers(
         ("tool", format!("{} {}", host.bootstrap.name, host.bootstrap.version)),
         ("suite", format!("{} {}", suite.distro, suite.codename)),
         ("architecture", request.architecture.clone()),
-        ("variant", request.variant.to_owned()),
+        ("variant", request.variant.pattern.to_owned()),
         ("releases", releases.join("\n")),
         ("components", request.components.join(" ")),
         ("packages", request.base.join(" ")),

@@ -6,12 +6,14 @@ mod coming;
 mod elsewhere;
 mod here;
 mod make;
+mod media;
 mod model;
 mod passwords;
 mod request;
 mod resolve;
 pub mod stage;
 mod told;
+mod variant;
 
 pub(crate) use archive::explain_age;
 pub use make::{Planned, locale_line, make};

@@ -89,6 +89,43 @@ pub struct Archive {
     pub stages: PathBuf,
     /// Directory of the .debs on this host.
     pub archives: PathBuf,
+    /// Where .debs are looked for before they are downloaded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<Medium>,
+}
+
+/// A personal package archive of Launchpad.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ppa {
+    /// Who it belongs to.
+    pub owner: String,
+    /// Its name among those of its owner.
+    pub name: String,
+    /// Its component.
+    pub component: String,
+    /// Fingerprint of the key that signs it, in hexadecimal.
+    pub fingerprint: String,
+    /// File of this host with that key and no other.
+    pub keyring: PathBuf,
+}
+
+/// Something that has .debs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Medium {
+    /// What it is.
+    pub kind: MediumKind,
+    /// Where it is on this host.
+    pub path: PathBuf,
+}
+
+/// Kinds of [`Medium`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MediumKind {
+    /// An image with an ISO 9660 file system.
+    Iso,
+    /// A tar archive, plain or with gzip.
+    Tarball,
 }
 
 /// One suite at a mirror.
@@ -102,6 +139,19 @@ pub struct Source {
     pub digest: String,
     /// Whether it is the security pocket.
     pub security: bool,
+    /// Base address in the machine's own sources, where another mirror serves the build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_uri: Option<String>,
+    /// The personal package archive that it is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ppa: Option<Ppa>,
+}
+
+impl Source {
+    /// Where the machine's own sources find it, if not in a directory of this host.
+    pub fn address_for_guest(&self) -> &str {
+        self.guest_uri.as_deref().unwrap_or(&self.uri)
+    }
 }
 
 /// Which packages are installed, and in which layers.

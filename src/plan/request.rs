@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::archive::hex;
-use super::{Guest, Script, User, checks, coming, resolve};
+use super::archive::{NO_SECURITY, hex};
+use super::variant::{self, Variant};
+use super::{Guest, Medium, Script, User, checks, coming, media, resolve};
 use crate::appliance::{Appliance, Sizes};
 use crate::disk::layout::{self, LayoutRequest};
 use crate::error::{Error, Result};
@@ -22,7 +23,8 @@ pub(super) struct Request<'a> {
     pub architecture: String,
     pub flavour: String,
     pub components: Vec<String>,
-    pub variant: &'static str,
+    pub variant: Variant,
+    pub media: Vec<Medium>,
     pub base: Vec<String>,
     pub system: Vec<String>,
     pub added: Vec<String>,
@@ -80,12 +82,21 @@ impl<'a> Request<'a> {
         for component in &components {
             check(known_component(suite, component));
         }
-        for (option, address) in
-            [("--mirror", &appliance.mirror), ("--security-mirror", &appliance.security_mirror)]
-        {
+        for (option, address) in [
+            ("--mirror", &appliance.mirror),
+            ("--security-mirror", &appliance.security_mirror),
+            ("--install-mirror", &appliance.install_mirror),
+            ("--install-security-mirror", &appliance.install_security_mirror),
+        ] {
             if let Some(address) = address {
                 check(checks::mirror(option, address));
             }
+        }
+        if appliance.install_security_mirror.is_some()
+            && appliance.security_mirror.as_deref() == Some(NO_SECURITY)
+        {
+            check(Err(Error::config("there is no security pocket for --install-security-mirror")
+                .hint("Leave it out, or --security-mirror none.")));
         }
         if let Some(proxy) = &appliance.proxy {
             check(checks::proxy(proxy));
@@ -97,9 +108,9 @@ impl<'a> Request<'a> {
             check(Err(Error::config(format!("{word} is to be added and to be removed"))
                 .hint("Leave it out of --addpkg or of --removepkg.")));
         }
-        let variant = variant_pattern(appliance.variant.as_deref())
-            .map_err(|error| check(Err(error)))
-            .unwrap_or_default();
+        let variant = variant::find(appliance.variant.as_deref()).map_err(|error| check(Err(error))).ok();
+        let (media, wrong_media) = media::read(appliance);
+        wrong_media.into_iter().for_each(|error| check(Err(error)));
         let epoch = match std::env::var_os("SOURCE_DATE_EPOCH") {
             Some(text) => checks::epoch(&text.to_string_lossy()).map_err(|error| check(Err(error))).ok(),
             None => None,
@@ -107,6 +118,7 @@ impl<'a> Request<'a> {
         coming::check(appliance).into_iter().for_each(&mut check);
         let (guest, scripts) = guest(appliance, suite, hypervisor, &mut problems);
         Error::all(problems)?;
+        let Some(variant) = variant else { return Err(Error::config("there is no variant")) };
 
         let mut added = appliance.add_packages.clone();
         if !guest.user.keys.is_empty() || !guest.root_keys.is_empty() {
@@ -128,6 +140,7 @@ impl<'a> Request<'a> {
             flavour,
             components,
             variant,
+            media,
             base,
             system,
             added,
@@ -140,7 +153,7 @@ impl<'a> Request<'a> {
 
     pub(super) fn packages(&self) -> resolve::Request<'_> {
         resolve::Request {
-            variant: self.variant,
+            variant: self.variant.pattern,
             base: &self.base,
             system: &self.system,
             added: &self.added,
@@ -199,17 +212,6 @@ fn known_component(suite: &Suite, component: &str) -> Result<()> {
     let error = Error::config(format!("{} has no component `{component}`", suite.title()))
         .hint(format!("Components: {}.", known.join(", ")));
     Err(checks::with_near_matches(error, component, known.into_iter()))
-}
-
-/// apt's pattern for a variant of debootstrap's.
-fn variant_pattern(variant: Option<&str>) -> Result<&'static str> {
-    match variant {
-        None | Some("minbase") => Ok("?or(?essential,?priority(required))"),
-        Some("important") => Ok("?or(?essential,?priority(required),?priority(important))"),
-        Some(other) => Err(Error::config(format!("there is no variant `{other}`")).hint(
-            "Variants: minbase (the default), important (what debootstrap installs without a variant).",
-        )),
-    }
 }
 
 /// Where everything lies on the disk, whose file is `image`; `seed` decides the identifiers alone.

@@ -24,6 +24,7 @@ pub(super) fn decisions(plan: &Plan) -> Vec<String> {
 /// Who decided on the mirror, in words.
 pub fn mirror_origin(word: &str) -> &str {
     match word {
+        "install" => "--install-mirror or the configuration",
         "option" => "--mirror or the configuration",
         "host" => "this host's apt sources",
         "suite" => "the release's defaults",

@@ -141,7 +141,8 @@ fn with_debootstrap(site: &Site<'_>, root: &Path) -> Result<()> {
         } else {
             "--merged-usr"
         });
-    if plan.packages.variant.as_deref() != Some("important") {
+    // The rest of another variant comes with the completion of the base layer.
+    if !matches!(plan.packages.variant.as_deref(), Some("important" | "standard")) {
         command = command.arg("--variant=minbase");
     }
     // With its log-in, which must not stand in argv.

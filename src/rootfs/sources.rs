@@ -30,7 +30,7 @@ fn address<'a>(plan: &'a Plan, source: &'a Source) -> &'a str {
         true => release.security,
         false => release.main,
     };
-    on_the_network(&source.uri, own)
+    on_the_network(source.address_for_guest(), own)
 }
 
 fn on_the_network<'a>(uri: &'a str, otherwise: &'a str) -> &'a str {
@@ -50,7 +50,7 @@ fn deb822(plan: &Plan, signed_by: &str) -> String {
     let mut stanzas: Vec<(&Source, Vec<&str>)> = Vec::new();
     for source in &plan.archive.sources {
         let same = |(first, _): &&mut (&Source, Vec<&str>)| {
-            first.uri == source.uri && first.security == source.security
+            first.address_for_guest() == source.address_for_guest() && first.security == source.security
         };
         match stanzas.iter_mut().find(same) {
             Some((_, suites)) => suites.push(&source.suite),

@@ -79,10 +79,22 @@ fn archive(page: &mut Page, archive: &Archive) {
         let label = if number == 0 { "Sources" } else { "" };
         page.line(label, &format!("{} {}", source.uri, source.suite));
     }
+    let mut for_guest: Vec<&str> =
+        archive.sources.iter().filter_map(|source| source.guest_uri.as_deref()).collect();
+    for_guest.dedup();
+    for (number, address) in for_guest.into_iter().enumerate() {
+        page.line(if number == 0 { "In the machine" } else { "" }, address);
+    }
+    for ppa in archive.sources.iter().filter_map(|source| source.ppa.as_ref()) {
+        page.line("PPA", &format!("{}/{}, signed by {}", ppa.owner, ppa.name, ppa.fingerprint));
+    }
     page.line("Components", &archive.components.join(" "));
     page.line("Mirror from", mirror_origin(&archive.mirror_origin));
     page.line("Keyring", &archive.keyring.display().to_string());
     page.some("Proxy", archive.proxy.as_deref());
+    for (number, medium) in archive.media.iter().enumerate() {
+        page.line(if number == 0 { "Packages from" } else { "" }, &medium.path.display().to_string());
+    }
 }
 
 fn packages(page: &mut Page, packages: &Packages) {
@@ -269,6 +281,8 @@ mod tests {
                         suite: suite.into(),
                         digest: String::new(),
                         security: false,
+                        guest_uri: None,
+                        ppa: None,
                     })
                     .into(),
                 components: vec!["main".into(), "contrib".into()],
@@ -279,6 +293,7 @@ mod tests {
                 index: "/var/cache/rvmb/index".into(),
                 stages: "/var/cache/rvmb/index/resolved".into(),
                 archives: "/home/bob/.cache/rvmb/archives".into(),
+                media: vec![],
             },
             packages: Packages {
                 base: vec!["linux-image-cloud-amd64".into()],
