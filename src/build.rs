@@ -16,7 +16,7 @@ use crate::host::access::Access;
 use crate::host::apt::{self, Apt};
 use crate::host::claim;
 use crate::host::lock;
-use crate::host::mounts::View;
+use crate::host::mounts::{self, View};
 use crate::host::run::Runner;
 use crate::host::tree::{self, Root};
 use crate::manifest;
@@ -87,7 +87,7 @@ pub fn begin<'a>(planned: &'a Planned, runner: &Runner) -> Result<Begun<'a>> {
     let partial = claim::fresh(beside, &partial_stem(destination))?;
     let order = Order {
         places: Places {
-            scratch: vec![scratch.clone(), growing.clone()],
+            scratch: [&scratch, &growing].into_iter().chain(&plan.tree.directory).cloned().collect(),
             thrown_away: planned.cache.thrown_away().map(Path::to_owned).into_iter().collect(),
             parents: missing_parents(destination),
             partial: vec![partial.clone()],
@@ -109,9 +109,9 @@ fn partial_stem(destination: &Path) -> String {
 }
 
 impl Begun<'_> {
-    /// The directory that becomes the destination.
-    pub fn partial(&self) -> &Path {
-        &self.partial
+    /// Where a log is kept with the results; none where the result is a tree, which has no place for it.
+    pub fn place_for_log(&self) -> Option<&Path> {
+        (!self.planned.plan.tree.only).then_some(&self.partial)
     }
 
     /// What ends the work when it is called, from any thread.
@@ -127,6 +127,12 @@ impl Begun<'_> {
         let Answer::Built { packages, images } = self.worker.wait(sink)? else {
             return Err(Error::build("the worker answered something else than was asked"));
         };
+        if plan.tree.only {
+            self.worker.commit()?;
+            deliver::put_in_place(&self.partial, &output.directory, false)?;
+            self.worker.release();
+            return Ok(Receipt { images: Vec::new(), directory: output.directory.clone() });
+        }
         event::step(sink, Step::Finish, || {
             // The worker has a umask of its own.
             for disk in &plan.disks {
@@ -168,17 +174,29 @@ pub struct Workshop<'a> {
 pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Vec<Written>)> {
     let Workshop { plan, secrets, scratch, layers: growing, output, runner } = shop;
     let sink = runner.sink().as_ref();
-    let mut site = Site::prepare(plan, &secrets.access, runner, scratch)?;
-    let tree = layers::tree(&site, growing)?;
+    let (place, growing) = room_for_tree(plan, scratch, growing)?;
+    let mut site = Site::prepare(plan, &secrets.access, runner, scratch, &place)?;
+    let tree = layers::tree(&site, &growing)?;
     site.all_installed();
     let raws: Vec<PathBuf> =
         (0..plan.disks.len()).map(|number| scratch.join(format!("disk{number}.raw"))).collect();
 
     event::step(sink, Step::Configure, || {
-        Ok((rootfs::configure(&site, secrets, tree.path())?, Outcome::Done))
+        match plan.tree.existing {
+            Some(_) => rootfs::configure_existing(&site, secrets, tree.path())?,
+            None => rootfs::configure(&site, secrets, tree.path())?,
+        }
+        Ok(((), Outcome::Done))
     })?;
     event::step(sink, Step::Seal, || Ok((seal::seal(&site, tree.path())?, Outcome::Done)))?;
     let installed = packages::installed(plan, &Root::open(tree.path())?)?;
+    if plan.tree.only {
+        event::step(sink, Step::Tree, || {
+            Ok((rootfs::copy(&site.runner, tree.path(), output)?, Outcome::Done))
+        })?;
+        tree.close()?;
+        return Ok((installed, Vec::new()));
+    }
     event::step(sink, Step::Disk, || Ok((write_disks(&site, tree.path(), &raws)?, Outcome::Done)))?;
     let written = event::step(sink, Step::Image, || {
         let convert = |(disk, raw): (&Disk, &PathBuf)| {
@@ -188,6 +206,18 @@ pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Vec<Written>)> {
     })?;
     tree.close()?;
     Ok((installed, written))
+}
+
+/// Where the machine's own tree is made, and where layers grow: in memory, where the user wants that.
+fn room_for_tree(plan: &Plan, scratch: &Path, growing: &Path) -> Result<(PathBuf, PathBuf)> {
+    let Some(size) = plan.tree.memory else {
+        let place = plan.tree.directory.as_deref().unwrap_or(scratch);
+        return Ok((place.to_owned(), growing.to_owned()));
+    };
+    let memory = scratch.join("memory");
+    // Of this process's mount namespace: it goes with the process.
+    mounts::mount_memory(&memory, size)?;
+    Ok((memory.clone(), memory))
 }
 
 fn write_disks(site: &Site<'_>, tree: &Path, raws: &[PathBuf]) -> Result<()> {
@@ -210,6 +240,9 @@ fn write_disks(site: &Site<'_>, tree: &Path, raws: &[PathBuf]) -> Result<()> {
 /// is no keeper to clean up.
 pub fn fetch(planned: &Planned, runner: &Runner) -> Result<()> {
     let Planned { plan, secrets, .. } = planned;
+    if plan.tree.existing.is_some() {
+        return Ok(());
+    }
     event::step(runner.sink().as_ref(), Step::Download, || download(plan, &secrets.access, runner))
 }
 

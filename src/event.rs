@@ -29,6 +29,8 @@ pub enum Step {
     Configure,
     /// What must not be in an image is removed; times are clamped.
     Seal,
+    /// Copying the tree to where the user wants it.
+    Tree,
     /// Partition table, file systems and boot loader.
     Disk,
     /// The disk in the format that the hypervisor takes.
@@ -54,6 +56,7 @@ impl Step {
             Step::Initramfs => "Making the initramfs",
             Step::Configure => "Configuring",
             Step::Seal => "Sealing",
+            Step::Tree => "Copying the tree",
             Step::Disk => "Writing the disk",
             Step::Image => "Converting the image",
             Step::Finish => "Finishing",

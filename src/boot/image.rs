@@ -60,6 +60,14 @@ struct Plan {
     disks: Vec<Disk>,
     guest: Option<Guest>,
     packages: Option<Packages>,
+    #[serde(default)]
+    tree: Tree,
+}
+
+#[derive(Default, Deserialize)]
+struct Tree {
+    #[serde(default)]
+    existing: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -124,7 +132,9 @@ fn parse_manifest(text: &str) -> Result<(String, Promises)> {
     }
     let guest = manifest.plan.guest;
     let first_boot = guest.as_ref().is_some_and(|guest| guest.firstboot.is_some());
-    let user = guest.and_then(|guest| guest.user);
+    // The users of a tree that was there are its own.
+    let known = manifest.plan.tree.existing.is_none();
+    let user = guest.and_then(|guest| guest.user).filter(|_| known);
     let packages = manifest.plan.packages.map(|packages| packages.added).unwrap_or_default();
     Ok((image, Promises { user, packages, first_boot }))
 }
@@ -230,6 +240,15 @@ fn qcow2_defect(header: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_users_of_an_existing_tree_are_not_known() {
+        let text = r#"{"plan": {"disks": [{"image": "a"}], "tree": {"only": false, "existing": {"path": "/t"}},
+            "guest": {"user": {"name": "bob", "locked": false, "default_password": true}}}}"#;
+        assert_eq!(parse_manifest(text).unwrap().1.user, None);
+        let other = text.replace(r#"{"path": "/t"}"#, "null");
+        assert!(parse_manifest(&other).unwrap().1.user.is_some());
+    }
 
     #[test]
     fn a_manifest_is_read_for_what_is_needed() {

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 
 /// An error for each option that was given and that nothing acts on yet.
 pub(super) fn check(appliance: &Appliance) -> Vec<Result<()>> {
-    let Appliance { network, disks, tree, places, .. } = appliance;
+    let Appliance { network, disks, places, .. } = appliance;
     let given = [
         ("--ppa", !appliance.ppas.is_empty()),
         ("--install-recommends", appliance.install_recommends),
@@ -25,10 +25,6 @@ pub(super) fn check(appliance: &Appliance) -> Vec<Result<()>> {
         ("--copy", appliance.copy.is_some()),
         ("--exec", appliance.exec.is_some()),
         ("--templates", appliance.templates.is_some()),
-        ("--only-chroot", tree.only),
-        ("--chroot-dir", tree.directory.is_some()),
-        ("--existing-chroot", tree.existing.is_some()),
-        ("--tmpfs", tree.tmpfs.is_some()),
         ("--manifest", places.package_list.is_some()),
         ("--libvirt", appliance.libvirt.is_some()),
         ("--ec2", appliance.ec2 != crate::appliance::Ec2::default()),

@@ -11,9 +11,10 @@ use super::archive::{self, Index, IndexRequest, Mirrors, hex};
 use super::here::Host;
 use super::request::{self, Request, Scripts};
 use super::resolve::Resolved;
+use super::tree::Release;
 use super::{
-    Archive, Guest, HostUse, Layer, Layers, Output, Packages, Plan, Secrets, Source, Target, checks,
-    elsewhere, passwords, resolve, told,
+    Archive, ExistingTree, Guest, HostUse, Layer, Layers, Output, Packages, Plan, Secrets, Source, Target,
+    TreeUse, checks, elsewhere, passwords, resolve, told, tree,
 };
 use crate::appliance::Appliance;
 use crate::cache::{Cache, layers as kept};
@@ -21,8 +22,10 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Step};
 use crate::host::access::{Access, without_login};
 use crate::host::run::Runner;
+use crate::rootfs::survey::Survey;
 use crate::suite::{LocaleStyle, Registry, Suite, Tier};
 use crate::units::{MIB, Size};
+use crate::worker::front;
 
 /// Version of what the worker does with a plan. A new one makes every cached layer obsolete.
 const RECIPE: u32 = 3;
@@ -49,7 +52,39 @@ pub struct Planned {
 /// Makes the plan. Fetches indices; writes nothing but the cache.
 pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
     let registry = Registry::load()?;
-    let mut request = Request::read(appliance, &registry)?;
+    let sink = runner.sink().as_ref();
+    let planned = match &appliance.tree.existing {
+        None => from_packages(appliance, &registry, runner)?,
+        Some(path) => from_tree(appliance, path, &registry, runner)?,
+    };
+    for text in told::decisions(&planned.plan) {
+        sink.emit(Event::Info { text });
+    }
+    Ok(planned)
+}
+
+/// A plan for a tree that is there: its release is the one that it says, where the user names none.
+fn from_tree(appliance: &Appliance, path: &Path, registry: &Registry, runner: &Runner) -> Result<Planned> {
+    let release = Release::of_tree(path);
+    let mut appliance = appliance.clone();
+    if appliance.suite.is_none() && release.distro == appliance.distro && !release.codename.is_empty() {
+        appliance.suite = Some(release.codename.clone());
+    }
+    let request = Request::read(&appliance, registry)?;
+    let host = Host::look(&appliance, &request, runner)?;
+    let sink = runner.sink().as_ref();
+    warn_about(request.suite, sink);
+    let path = host.existing.clone().ok_or_else(|| Error::config("there is no --existing-chroot"))?;
+    let survey = front::survey(runner, &host.privilege, &path, request.suite, &request.architecture)?;
+    let suite = (request.suite.distro.as_str(), request.suite.codename.as_str());
+    if let Some(text) = tree::judge(&survey, &path, &release, suite, &request.architecture)? {
+        sink.emit(Event::Warning { text });
+    }
+    assemble(&appliance, request, host, Supply::Tree(path, survey))
+}
+
+fn from_packages(appliance: &Appliance, registry: &Registry, runner: &Runner) -> Result<Planned> {
+    let mut request = Request::read(appliance, registry)?;
     let host = Host::look(appliance, &request, runner)?;
     let sink = runner.sink().as_ref();
     warn_about(request.suite, sink);
@@ -65,11 +100,42 @@ pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
             resolve::resolve(runner, &index, &request.suite.codename, &request.packages())?;
         Ok((resolved, if kept { Outcome::Cached } else { Outcome::Done }))
     })?;
-    let planned = assemble(appliance, request, host, index, resolved)?;
-    for text in told::decisions(&planned.plan) {
-        sink.emit(Event::Info { text });
+    assemble(appliance, request, host, Supply::Packages(index, resolved))
+}
+
+/// What the tree is made of.
+enum Supply {
+    /// Packages of these indices.
+    Packages(Index, Resolved),
+    /// The files that are there.
+    Tree(PathBuf, Survey),
+}
+
+impl Supply {
+    /// No time in the image is later, in seconds since 1970.
+    fn date(&self) -> Result<i64> {
+        match self {
+            Supply::Packages(index, _) => index.date(),
+            Supply::Tree(_, survey) => Ok(survey.newest.clamp(0, jiff::Timestamp::now().as_second())),
+        }
     }
-    Ok(planned)
+
+    /// What decides about the image beside the layers: where the guest finds its archive, or all files.
+    fn identity(&self) -> Vec<String> {
+        match self {
+            Supply::Packages(index, _) => index.sources.iter().map(source_in_guest).collect(),
+            Supply::Tree(_, survey) => vec![survey.fingerprint.clone()],
+        }
+    }
+}
+
+/// A source as the guest has it.
+fn source_in_guest(source: &Source) -> String {
+    let address = source.address_for_guest();
+    match &source.ppa {
+        Some(ppa) => format!("{address} {}", ppa.fingerprint),
+        None => address.to_owned(),
+    }
 }
 
 /// Refuses a cache that cannot even hold indices: apt waits for ever where it cannot write them.
@@ -153,20 +219,17 @@ fn refresh_index(request: &Request<'_>, host: &Host, mirrors: &Mirrors, runner: 
     )
 }
 
-fn assemble(
-    appliance: &Appliance,
-    request: Request<'_>,
-    host: Host,
-    index: Index,
-    resolved: Resolved,
-) -> Result<Planned> {
+fn assemble(appliance: &Appliance, request: Request<'_>, host: Host, supply: Supply) -> Result<Planned> {
     let epoch = match request.epoch {
         Some(epoch) => epoch,
-        None => index.date()?,
+        None => supply.date()?,
     };
     let debconf: Vec<String> =
         request.suite.bootstrap.debconf.iter().chain(&request.suite.boot.debconf).cloned().collect();
-    let layers = layers(&request, &host, &index, &debconf, epoch)?;
+    let layers = match &supply {
+        Supply::Packages(index, _) => Some(layers(&request, &host, index, &debconf, epoch)?),
+        Supply::Tree(..) => None,
+    };
     let target = Target {
         hypervisor: request.hypervisor.name().to_owned(),
         format: request.hypervisor.disk_format().to_owned(),
@@ -174,45 +237,66 @@ fn assemble(
         memory: appliance.memory.unwrap_or(request.hypervisor.default_memory()),
         cpus: appliance.cpus.unwrap_or(request.hypervisor.default_cpus()),
     };
-    let id = identity(appliance, &request, &index, &layers, &target, epoch)?;
-    let image = format!("{}-disk0.{}", request.guest.hostname, target.format);
-    let disk = request::disk(appliance.sizes, request.suite, &request.architecture, image, id)?;
-    let secrets = secrets(appliance, &request, host.access.clone(), id)?;
-    let packages = Packages {
-        base: request.base,
-        system: request.system,
-        added_exactly: resolved.exactly(&request.added),
-        added: request.added,
-        removed: request.removed,
-        debconf,
-        variant: appliance.variant.is_some().then(|| request.variant.name.to_owned()),
-        pattern: request.variant.pattern.to_owned(),
-        resolved: resolved.union(),
-        layers,
+    let id = identity(appliance, &request, &supply, layers.as_ref(), &target, epoch)?;
+    let disks = if appliance.tree.only {
+        Vec::new()
+    } else {
+        let image = format!("{}-disk0.{}", request.guest.hostname, target.format);
+        vec![request::disk(appliance.sizes, request.suite, &request.architecture, image, id)?]
     };
+    let secrets = secrets(appliance, &request, host.access.clone(), id)?;
+    let existing = match &supply {
+        Supply::Tree(path, survey) => Some(ExistingTree {
+            path: path.clone(),
+            fingerprint: survey.fingerprint.clone(),
+            size: Size(survey.bytes),
+        }),
+        Supply::Packages(..) => None,
+    };
+    let (archive, packages) = match supply {
+        Supply::Packages(index, resolved) => {
+            let packages = Packages {
+                base: request.base,
+                system: request.system,
+                added_exactly: resolved.exactly(&request.added),
+                added: request.added,
+                removed: request.removed,
+                debconf,
+                variant: appliance.variant.is_some().then(|| request.variant.name.to_owned()),
+                pattern: request.variant.pattern.to_owned(),
+                resolved: resolved.union(),
+                layers,
+            };
+            let archive = Archive {
+                sources: index.sources,
+                components: request.components,
+                keyring: host.keyring,
+                proxy: host.access.proxy_for(&host.mirrors.main).map(without_login),
+                mirror_origin: host.mirrors.origin.to_owned(),
+                apt_options: host.access.public_settings(),
+                index: index.directory,
+                stages: resolved.directory,
+                archives: host.cache.archives(),
+                media: request.media,
+            };
+            (archive, packages)
+        }
+        Supply::Tree(..) => (Archive::default(), Packages::default()),
+    };
+    let memory = request.memory.map(|wish| tree::memory(wish, packages.installed_size())).transpose()?;
     let plan = Plan {
         format: 1,
         id,
         epoch,
         output: Output { directory: host.destination, overwrite: appliance.places.overwrite },
-        archive: Archive {
-            sources: index.sources,
-            components: request.components,
-            keyring: host.keyring,
-            proxy: host.access.proxy_for(&host.mirrors.main).map(without_login),
-            mirror_origin: host.mirrors.origin.to_owned(),
-            apt_options: host.access.public_settings(),
-            index: index.directory,
-            stages: resolved.directory,
-            archives: host.cache.archives(),
-            media: request.media,
-        },
+        archive,
         suite: request.suite.clone(),
         architecture: request.architecture,
         target,
+        tree: TreeUse { only: appliance.tree.only, directory: host.tree, existing, memory },
         packages,
         guest: request.guest,
-        disks: vec![disk],
+        disks,
         host: HostUse {
             privilege: host.privilege,
             bootstrap: host.bootstrap,
@@ -229,14 +313,13 @@ fn assemble(
 fn identity(
     appliance: &Appliance,
     request: &Request<'_>,
-    index: &Index,
-    layers: &Layers,
+    supply: &Supply,
+    layers: Option<&Layers>,
     target: &Target,
     epoch: i64,
 ) -> Result<Uuid> {
-    let keys = [Some(&layers.base), Some(&layers.initramfs), Some(&layers.system), layers.packages.as_ref()];
-    let keys: Vec<&str> = keys.into_iter().flatten().map(|layer| layer.key.as_str()).collect();
-    let mirrors: Vec<&str> = index.sources.iter().map(Source::address_for_guest).collect();
+    let keys: Vec<&str> = layers.into_iter().flat_map(Layers::all).map(|layer| layer.key.as_str()).collect();
+    let supply = supply.identity();
     let sizes = appliance.sizes;
     let sizes = [sizes.disk, sizes.root, sizes.swap, sizes.opt];
     let mut guest = request.guest.clone();
@@ -252,7 +335,7 @@ fn identity(
         &target.format,
         &request.architecture,
         sizes,
-        mirrors,
+        supply,
         &request.components,
         epoch,
     );
@@ -277,7 +360,10 @@ fn layers(
         index.sources.iter().map(|source| format!("{} {}", source.suite, source.digest)).collect();
     let base = digest(BTreeMap::from([
         ("recipe", RECIPE.to_string()),
-        ("tool", format!("{} {}", host.bootstrap.name, host.bootstrap.version)),
+        (
+            "tool",
+            host.bootstrap.as_ref().map_or(String::new(), |tool| format!("{} {}", tool.name, tool.version)),
+        ),
         ("suite", format!("{} {}", suite.distro, suite.codename)),
         ("architecture", request.architecture.clone()),
         ("variant", request.variant.pattern.to_owned()),
@@ -332,7 +418,10 @@ fn secrets(appliance: &Appliance, request: &Request<'_>, access: Access, id: Uui
 /// Refuses a root file system that cannot hold what will be installed.
 fn packages_fit(plan: &Plan) -> Result<()> {
     let Some((_, root)) = plan.mounted_at("/") else { return Ok(()) };
-    let installed = plan.packages.installed_size().bytes();
+    let (what, installed) = match &plan.tree.existing {
+        Some(tree) => ("files of the tree", tree.size.bytes()),
+        None => ("packages", plan.packages.installed_size().bytes()),
+    };
     // File systems keep back some 6 % for inode tables, journal and root's reserve.
     let needed = (installed + ROOM_BESIDE_PACKAGES) * 100 / 94;
     if root.size.bytes() >= needed {
@@ -340,7 +429,7 @@ fn packages_fit(plan: &Plan) -> Result<()> {
     }
     let needed = Size(needed.div_ceil(MIB) * MIB);
     Err(Error::config(format!(
-        "the packages take {} installed, and do not fit into a root file system of {}",
+        "the {what} take {} installed, and do not fit into a root file system of {}",
         Size(installed),
         root.size
     ))

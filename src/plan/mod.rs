@@ -13,9 +13,11 @@ mod request;
 mod resolve;
 pub mod stage;
 mod told;
+mod tree;
 mod variant;
 
 pub(crate) use archive::explain_age;
 pub use make::{Planned, locale_line, make};
 pub use model::*;
-pub use told::mirror_origin;
+pub use told::{bootstrap_tool, mirror_origin};
+pub use tree::{ExistingTree, TreeUse};

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::tree::TreeUse;
 use crate::host::access::Access;
 use crate::suite::Suite;
 use crate::units::Size;
@@ -27,13 +28,17 @@ pub struct Plan {
     pub architecture: String,
     /// The hypervisor and what it gives to the guest.
     pub target: Target,
-    /// Where packages come from.
+    /// Where packages come from; without sources where the tree is there already.
     pub archive: Archive,
+    /// What is done with the tree.
+    #[serde(default)]
+    pub tree: TreeUse,
     /// Which packages.
     pub packages: Packages,
     /// The machine's own settings.
     pub guest: Guest,
-    /// The disks, in the order in which the machine sees them. The first one is started.
+    /// The disks, in the order in which the machine sees them. The first one is started. None where the
+    /// tree itself is wanted.
     pub disks: Vec<Disk>,
     /// What of this host is used.
     pub host: HostUse,
@@ -69,7 +74,7 @@ pub struct Target {
 }
 
 /// Where packages come from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Archive {
     /// One entry per suite at a mirror.
     pub sources: Vec<Source>,
@@ -155,7 +160,7 @@ impl Source {
 }
 
 /// Which packages are installed, and in which layers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Packages {
     /// Names of the base layer, beside the variant's: init system, kernel, initramfs tool.
     pub base: Vec<String>,
@@ -175,8 +180,8 @@ pub struct Packages {
     pub pattern: String,
     /// Everything that will be installed, in about the order in which it is unpacked.
     pub resolved: Vec<Package>,
-    /// Layers from the bottom to the top.
-    pub layers: Layers,
+    /// Layers from the bottom to the top; none where the tree is there already.
+    pub layers: Option<Layers>,
 }
 
 impl Packages {
@@ -208,6 +213,13 @@ pub struct Package {
     pub sha256: String,
     /// File name in the store.
     pub file: String,
+}
+
+impl Layers {
+    /// All of them, from the bottom to the top.
+    pub fn all(&self) -> impl Iterator<Item = &Layer> {
+        [&self.base, &self.initramfs, &self.system].into_iter().chain(&self.packages)
+    }
 }
 
 /// The cached layers of a tree.
@@ -365,8 +377,8 @@ pub enum Content {
 pub struct HostUse {
     /// How ownership is made exact.
     pub privilege: Privilege,
-    /// Bootstrap tool with its version.
-    pub bootstrap: BootstrapTool,
+    /// Bootstrap tool with its version; none where the tree is there already.
+    pub bootstrap: Option<BootstrapTool>,
     /// Directory for scratch files of this build.
     pub scratch: PathBuf,
     /// Cache directory; none with `--no-cache`.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::archive::{NO_SECURITY, hex};
 use super::variant::{self, Variant};
-use super::{Guest, Medium, Script, User, checks, coming, media, resolve};
+use super::{Guest, Medium, Script, User, checks, coming, media, resolve, tree};
 use crate::appliance::{Appliance, Sizes};
 use crate::disk::layout::{self, LayoutRequest};
 use crate::error::{Error, Result};
@@ -31,6 +31,7 @@ pub(super) struct Request<'a> {
     pub removed: Vec<String>,
     pub guest: Guest,
     pub scripts: Scripts,
+    pub memory: Option<tree::Memory>,
     /// No time in the image is later, where the environment says so.
     pub epoch: Option<i64>,
 }
@@ -111,6 +112,8 @@ impl<'a> Request<'a> {
         let variant = variant::find(appliance.variant.as_deref()).map_err(|error| check(Err(error))).ok();
         let (media, wrong_media) = media::read(appliance);
         wrong_media.into_iter().for_each(|error| check(Err(error)));
+        let (memory, wrong_tree) = tree::read(appliance);
+        wrong_tree.into_iter().for_each(|error| check(Err(error)));
         let epoch = match std::env::var_os("SOURCE_DATE_EPOCH") {
             Some(text) => checks::epoch(&text.to_string_lossy()).map_err(|error| check(Err(error))).ok(),
             None => None,
@@ -147,6 +150,7 @@ impl<'a> Request<'a> {
             removed: appliance.remove_packages.clone(),
             guest,
             scripts,
+            memory,
             epoch,
         })
     }

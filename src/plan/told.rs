@@ -16,9 +16,15 @@ pub(super) fn decisions(plan: &Plan) -> Vec<String> {
         format!("mirror: {}, from {}", addresses.join(" and "), mirror_origin(&archive.mirror_origin)),
         format!("keyring: {}", archive.keyring.display()),
         format!("privilege: {privilege}"),
-        format!("bootstrap tool: {} {}", host.bootstrap.name, host.bootstrap.version),
+        format!("bootstrap tool: {}", bootstrap_tool(plan)),
         format!("layers: {}", layers(plan)),
     ]
+}
+
+/// The tool that makes the first tree, in words.
+pub fn bootstrap_tool(plan: &Plan) -> String {
+    let tool = plan.host.bootstrap.as_ref();
+    tool.map_or("none".to_owned(), |tool| format!("{} {}", tool.name, tool.version))
 }
 
 /// Who decided on the mirror, in words.
@@ -36,7 +42,7 @@ fn layers(plan: &Plan) -> String {
     if !plan.host.overlay {
         return "none, for this host cannot stack them".to_owned();
     }
-    let layers = &plan.packages.layers;
+    let Some(layers) = &plan.packages.layers else { return "none, for the tree is there".to_owned() };
     let state = |name: &str, layer: &Layer| {
         format!("{name} {}", if layer.cached { "in the cache" } else { "to be made" })
     };

@@ -37,10 +37,12 @@ pub fn run(site: &Site<'_>, root: &Path) -> Result<()> {
 }
 
 fn first_tree(site: &Site<'_>, root: &Path) -> Result<()> {
-    match site.plan.host.bootstrap.name.as_str() {
-        "mmdebstrap" => with_mmdebstrap(site, root),
-        "debootstrap" => with_debootstrap(site, root),
-        other => Err(Error::build(format!("there is no way to bootstrap with {other}"))),
+    match site.plan.host.bootstrap.as_ref().map(|tool| tool.name.as_str()) {
+        Some("mmdebstrap") => with_mmdebstrap(site, root),
+        Some("debootstrap") => with_debootstrap(site, root),
+        other => {
+            Err(Error::build(format!("there is no way to bootstrap with {}", other.unwrap_or("nothing"))))
+        }
     }
 }
 

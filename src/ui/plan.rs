@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use super::style::{Style, Tone, printable};
 use crate::plan::{
-    Archive, Content, Disk, Guest, HostUse, Layer, Packages, Partition, Plan, Privilege, mirror_origin,
+    Archive, Content, Disk, ExistingTree, Guest, Layer, Packages, Partition, Plan, Privilege, bootstrap_tool,
+    mirror_origin,
 };
 use crate::units::Size;
 
@@ -18,11 +19,16 @@ const LABEL: usize = 16;
 pub fn render(plan: &Plan, every_package: bool, style: Style) -> String {
     let mut page = Page { text: String::new(), style };
     system(&mut page, plan);
-    archive(&mut page, &plan.archive);
-    packages(&mut page, &plan.packages);
-    guest(&mut page, &plan.guest);
+    match &plan.tree.existing {
+        Some(existing) => tree_there(&mut page, existing),
+        None => {
+            archive(&mut page, &plan.archive);
+            packages(&mut page, &plan.packages);
+        }
+    }
+    guest(&mut page, &plan.guest, plan.tree.existing.is_some());
     plan.disks.iter().for_each(|disk| self::disk(&mut page, disk));
-    host(&mut page, &plan.host);
+    host(&mut page, plan);
     output(&mut page, plan);
     if every_package {
         every(&mut page, &plan.packages);
@@ -113,10 +119,11 @@ fn packages(page: &mut Page, packages: &Packages) {
             packages.installed_size()
         ),
     );
-    page.line("Layers", &layer("base", &packages.layers.base));
-    page.line("", &layer("initramfs", &packages.layers.initramfs));
-    page.line("", &layer("system", &packages.layers.system));
-    if let Some(added) = &packages.layers.packages {
+    let Some(layers) = &packages.layers else { return };
+    page.line("Layers", &layer("base", &layers.base));
+    page.line("", &layer("initramfs", &layers.initramfs));
+    page.line("", &layer("system", &layers.system));
+    if let Some(added) = &layers.packages {
         page.line("", &layer("packages", added));
     }
 }
@@ -127,10 +134,21 @@ fn layer(name: &str, layer: &Layer) -> String {
     format!("{name:10} {key:12} {state}")
 }
 
-fn guest(page: &mut Page, guest: &Guest) {
-    let user = &guest.user;
+fn guest(page: &mut Page, guest: &Guest, as_the_tree_is: bool) {
     page.heading("Machine");
     page.line("Host name", &format!("{}.{}", guest.hostname, guest.domain));
+    if !as_the_tree_is {
+        users(page, guest);
+    }
+    for (label, script) in [("First boot", &guest.firstboot), ("First login", &guest.firstlogin)] {
+        let path = script.as_ref().map(|script| script.path.display().to_string());
+        page.line(label, path.as_deref().unwrap_or("no script"));
+    }
+    page.line("Kernel options", &guest.kernel_options);
+}
+
+fn users(page: &mut Page, guest: &Guest) {
+    let user = &guest.user;
     page.line("Locale", &guest.locale);
     page.line("Time zone", &guest.timezone);
     let mut about = format!("{} ({})", user.name, user.full_name);
@@ -151,11 +169,6 @@ fn guest(page: &mut Page, guest: &Guest) {
     let root = if guest.root_password { "can log in by password" } else { "cannot log in by password" };
     page.line("Root", root);
     page.line("SSH keys", &format!("{} for the user, {} for root", user.keys.len(), guest.root_keys.len()));
-    for (label, script) in [("First boot", &guest.firstboot), ("First login", &guest.firstlogin)] {
-        let path = script.as_ref().map(|script| script.path.display().to_string());
-        page.line(label, path.as_deref().unwrap_or("no script"));
-    }
-    page.line("Kernel options", &guest.kernel_options);
 }
 
 fn disk(page: &mut Page, disk: &Disk) {
@@ -183,7 +196,15 @@ fn row(partition: &Partition) -> String {
     )
 }
 
-fn host(page: &mut Page, host: &HostUse) {
+fn tree_there(page: &mut Page, tree: &ExistingTree) {
+    page.heading("Tree");
+    page.line("Directory", &format!("{}, not written to", tree.path.display()));
+    page.line("Size", &tree.size.to_string());
+    page.line("Kept", "packages, users, locale, time zone and sources of packages");
+}
+
+fn host(page: &mut Page, plan: &Plan) {
+    let Plan { host, tree, .. } = plan;
     page.heading("This host");
     let privilege = match &host.privilege {
         Privilege::Root => "root".to_owned(),
@@ -192,8 +213,14 @@ fn host(page: &mut Page, host: &HostUse) {
         }
     };
     page.line("Privilege", &privilege);
-    page.line("Bootstrap", &format!("{} {}", host.bootstrap.name, host.bootstrap.version));
+    if host.bootstrap.is_some() {
+        page.line("Bootstrap", &bootstrap_tool(plan));
+    }
     page.line("Scratch", &host.scratch.display().to_string());
+    let directory = tree.directory.as_ref().map(|path| path.display().to_string());
+    page.some("Tree in", directory.as_deref());
+    let memory = tree.memory.map(|size| format!("memory, {size}; layers that are made are not kept"));
+    page.some("Tree in", memory.as_deref());
     let cache = host.cache.as_ref().map(|path| path.display().to_string());
     page.line("Cache", cache.as_deref().unwrap_or("not used"));
 }
@@ -201,6 +228,9 @@ fn host(page: &mut Page, host: &HostUse) {
 fn output(page: &mut Page, plan: &Plan) {
     let output = &plan.output;
     page.heading("Output");
+    if plan.tree.only {
+        return page.line("Tree", &output.directory.display().to_string());
+    }
     let replaced = if output.overwrite { ", replaced if it exists" } else { "" };
     page.line("Directory", &format!("{}{replaced}", output.directory.display()));
     for (number, disk) in plan.disks.iter().enumerate() {
@@ -224,7 +254,9 @@ fn list(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{BootstrapTool, Layers, Output, Package, Script, Source, Target, User};
+    use crate::plan::{
+        BootstrapTool, HostUse, Layers, Output, Package, Script, Source, Target, TreeUse, User,
+    };
     use crate::suite::Registry;
     use uuid::Uuid;
 
@@ -305,12 +337,12 @@ mod tests {
                 variant: None,
                 pattern: "?essential".into(),
                 resolved: vec![package("libc6", 2_800_000), package("nginx", 500_000)],
-                layers: Layers {
+                layers: Some(Layers {
                     base: Layer { key: "0123456789abcdef0123".into(), cached: true },
                     initramfs: Layer { key: "1123456789abcdef0123".into(), cached: true },
                     system: Layer { key: "3123456789abcdef0123".into(), cached: true },
                     packages: Some(Layer { key: "2123456789abcdef0123".into(), cached: false }),
-                },
+                }),
             },
             guest: Guest {
                 hostname: "web".into(),
@@ -333,6 +365,7 @@ mod tests {
                 firstlogin: None,
                 kernel_options: "console=tty0 console=ttyS0,115200".into(),
             },
+            tree: TreeUse::default(),
             disks: vec![Disk {
                 image: "web-disk0.qcow2".into(),
                 size: Size::mib(5228),
@@ -352,7 +385,7 @@ mod tests {
             }],
             host: HostUse {
                 privilege: Privilege::UserNamespace { subuid: 100_000, subgid: 100_000, count: 65_536 },
-                bootstrap: BootstrapTool { name: "mmdebstrap".into(), version: "1.3.5".into() },
+                bootstrap: Some(BootstrapTool { name: "mmdebstrap".into(), version: "1.3.5".into() }),
                 scratch: "/var/tmp".into(),
                 cache: Some("/home/bob/.cache/rvmb".into()),
                 overlay: true,
