@@ -3,6 +3,7 @@
 pub mod access;
 pub mod apt;
 pub mod claim;
+pub mod fetch;
 pub mod identity;
 pub mod interrupt;
 pub mod iso9660;
@@ -12,6 +13,7 @@ mod listen;
 pub mod lock;
 pub mod mounts;
 pub mod namespaces;
+pub mod openpgp;
 pub mod process;
 pub mod run;
 pub mod scratch;

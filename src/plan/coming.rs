@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 pub(super) fn check(appliance: &Appliance) -> Vec<Result<()>> {
     let Appliance { network, disks, places, .. } = appliance;
     let given = [
-        ("--ppa", !appliance.ppas.is_empty()),
         ("--install-recommends", appliance.install_recommends),
         ("--seedfile", appliance.seed_file.is_some()),
         ("--ip", !network.addresses.is_empty()),

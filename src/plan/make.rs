@@ -14,7 +14,7 @@ use super::resolve::Resolved;
 use super::tree::Release;
 use super::{
     Archive, ExistingTree, Guest, HostUse, Layer, Layers, Output, Packages, Plan, Secrets, Source, Target,
-    TreeUse, checks, elsewhere, passwords, resolve, told, tree,
+    TreeUse, checks, elsewhere, passwords, ppa, resolve, told, tree,
 };
 use crate::appliance::Appliance;
 use crate::cache::{Cache, layers as kept};
@@ -90,7 +90,8 @@ fn from_packages(appliance: &Appliance, registry: &Registry, runner: &Runner) ->
     warn_about(request.suite, sink);
     has_room(&host.cache.indices())?;
     let index = event::step(sink, Step::Index, || {
-        Ok((fetch_index(appliance, &request, &host, runner)?, Outcome::Done))
+        let ppas = ppas(&request, &host, runner)?;
+        Ok((fetch_index(appliance, &request, &host, &ppas, runner)?, Outcome::Done))
     })?;
     if appliance.locale.is_none() {
         leave_out_languages(&mut request, &index, sink)?;
@@ -179,8 +180,22 @@ fn leave_out_languages(request: &mut Request<'_>, index: &Index, sink: &dyn even
     Ok(())
 }
 
-fn fetch_index(appliance: &Appliance, request: &Request<'_>, host: &Host, runner: &Runner) -> Result<Index> {
-    let refresh = |mirrors| refresh_index(request, host, mirrors, runner);
+/// The personal package archives, each with its key.
+fn ppas(request: &Request<'_>, host: &Host, runner: &Runner) -> Result<Vec<Source>> {
+    let (servers, keys) = (ppa::Servers::of_environment(), host.cache.keys());
+    let codename = &request.suite.codename;
+    let source = |ppa| ppa::source(runner, &host.access, &servers, ppa, codename, &keys);
+    request.ppas.iter().map(source).collect()
+}
+
+fn fetch_index(
+    appliance: &Appliance,
+    request: &Request<'_>,
+    host: &Host,
+    ppas: &[Source],
+    runner: &Runner,
+) -> Result<Index> {
+    let refresh = |mirrors| refresh_index(request, host, mirrors, ppas, runner);
     let error = match refresh(&host.mirrors) {
         Ok(index) => return Ok(index),
         Err(error) => archive::explain_age(error, request.suite),
@@ -202,13 +217,21 @@ fn fetch_index(appliance: &Appliance, request: &Request<'_>, host: &Host, runner
     }
 }
 
-fn refresh_index(request: &Request<'_>, host: &Host, mirrors: &Mirrors, runner: &Runner) -> Result<Index> {
+fn refresh_index(
+    request: &Request<'_>,
+    host: &Host,
+    mirrors: &Mirrors,
+    ppas: &[Source],
+    runner: &Runner,
+) -> Result<Index> {
+    let mut sources = archive::sources(request.suite, mirrors);
+    sources.extend_from_slice(ppas);
     Index::refresh(
         runner,
         &IndexRequest {
             directory: &host.cache.indices(),
             archives: &host.cache.archives(),
-            sources: &archive::sources(request.suite, mirrors),
+            sources: &sources,
             components: &request.components,
             keyring: &host.keyring,
             architecture: &request.architecture,
@@ -217,6 +240,7 @@ fn refresh_index(request: &Request<'_>, host: &Host, mirrors: &Mirrors, runner: 
             may_rest_on_sha1: request.suite.keys.needs_sha1_policy,
         },
     )
+    .map_err(|error| ppa::explain(error, &sources))
 }
 
 fn assemble(appliance: &Appliance, request: Request<'_>, host: Host, supply: Supply) -> Result<Planned> {

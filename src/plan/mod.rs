@@ -9,6 +9,7 @@ mod make;
 mod media;
 mod model;
 mod passwords;
+mod ppa;
 mod request;
 mod resolve;
 pub mod stage;

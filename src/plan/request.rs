@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::archive::{NO_SECURITY, hex};
 use super::variant::{self, Variant};
-use super::{Guest, Medium, Script, User, checks, coming, media, resolve, tree};
+use super::{Guest, Medium, Script, User, checks, coming, media, ppa, resolve, tree};
 use crate::appliance::{Appliance, Sizes};
 use crate::disk::layout::{self, LayoutRequest};
 use crate::error::{Error, Result};
@@ -25,6 +25,7 @@ pub(super) struct Request<'a> {
     pub components: Vec<String>,
     pub variant: Variant,
     pub media: Vec<Medium>,
+    pub ppas: Vec<ppa::Name>,
     pub base: Vec<String>,
     pub system: Vec<String>,
     pub added: Vec<String>,
@@ -112,6 +113,8 @@ impl<'a> Request<'a> {
         let variant = variant::find(appliance.variant.as_deref()).map_err(|error| check(Err(error))).ok();
         let (media, wrong_media) = media::read(appliance);
         wrong_media.into_iter().for_each(|error| check(Err(error)));
+        let (ppas, wrong_ppas) = ppa::read(&appliance.ppas, &suite.distro);
+        wrong_ppas.into_iter().for_each(|error| check(Err(error)));
         let (memory, wrong_tree) = tree::read(appliance);
         wrong_tree.into_iter().for_each(|error| check(Err(error)));
         let epoch = match std::env::var_os("SOURCE_DATE_EPOCH") {
@@ -144,6 +147,7 @@ impl<'a> Request<'a> {
             components,
             variant,
             media,
+            ppas,
             base,
             system,
             added,
