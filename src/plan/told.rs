@@ -4,18 +4,30 @@ use super::{Layer, Plan, Privilege};
 
 /// The decisions of a plan, for people.
 pub(super) fn decisions(plan: &Plan) -> Vec<String> {
-    let (archive, host) = (&plan.archive, &plan.host);
-    let mut addresses: Vec<&str> = archive.sources.iter().map(|source| source.uri.as_str()).collect();
-    addresses.dedup();
-    let privilege = match host.privilege {
+    let privilege = match plan.host.privilege {
         Privilege::Root => "root",
         Privilege::UserNamespace { .. } => "a user namespace with subordinate ids",
     };
+    let release = plan.suite.title();
+    let mut lines = vec![
+        format!("release: {release} for {}, kernel {}", plan.architecture, plan.target.flavour),
+        format!("privilege: {privilege}"),
+    ];
+    lines.extend(match &plan.tree.existing {
+        Some(tree) => vec![format!("tree: {}, as it is", tree.path.display())],
+        None => supply(plan),
+    });
+    lines
+}
+
+/// What is said of packages and layers.
+fn supply(plan: &Plan) -> Vec<String> {
+    let archive = &plan.archive;
+    let mut addresses: Vec<&str> = archive.sources.iter().map(|source| source.uri.as_str()).collect();
+    addresses.dedup();
     vec![
-        format!("release: {} for {}, kernel {}", plan.suite.title(), plan.architecture, plan.target.flavour),
         format!("mirror: {}, from {}", addresses.join(" and "), mirror_origin(&archive.mirror_origin)),
         format!("keyring: {}", archive.keyring.display()),
-        format!("privilege: {privilege}"),
         format!("bootstrap tool: {}", bootstrap_tool(plan)),
         format!("layers: {}", layers(plan)),
     ]

@@ -7,6 +7,7 @@ mod kill;
 mod lost;
 mod patch_day;
 mod together;
+mod trees;
 mod ubuntu;
 
 /// A machine with something of everything that a user asks for.
