@@ -53,7 +53,7 @@ fn print_tree(directory: &Path, ui: &Ui) -> Result<()> {
         let path = quote(&directory.display().to_string());
         ui.say(&format!(
             "The files of the tree belong to your subordinate ids. To look into it or to remove it:\n  \
-             unshare --map-root-user --map-auto chroot {path}\n  \
+             unshare --map-root-user --map-auto /usr/sbin/chroot {path}\n  \
              unshare --map-root-user --map-auto rm -r {path}\n"
         ));
     }

@@ -37,7 +37,8 @@ fn medium(option: &str, kind: MediumKind, path: &Path) -> Result<Medium> {
     let metadata = std::fs::metadata(path).context(Kind::Config, context)?;
     let is_device = std::os::unix::fs::FileTypeExt::is_block_device(&metadata.file_type());
     // An optical drive is as good as its image.
-    if !metadata.is_file() && !(is_device && kind == MediumKind::Iso) {
+    let is_readable = metadata.is_file() || (is_device && kind == MediumKind::Iso);
+    if !is_readable {
         return Err(Error::config(format!("{option} {} is not a file", path.display())));
     }
     let mut file = File::open(path).context(Kind::Config, context)?;

@@ -16,7 +16,7 @@ use crate::host::run::Runner;
 use crate::near;
 
 /// Version of what is kept of an answer.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The file of the answer itself.
 const ANSWER: &str = "packages.json";
@@ -159,7 +159,8 @@ fn ask_apt(runner: &Runner, index: &Index, words: &[String]) -> Result<Vec<Packa
     let outcome = index
         .apt
         .command(runner, "apt-get")
-        .args(["install", "--print-uris", "--quiet"])
+        // Without the word for it apt prints the MD5 of a file, which programs once expected.
+        .args(["install", "--print-uris", "--quiet", "-oAcquire::ForceHash=SHA256"])
         .arg(format!("-oDir::Cache::Archives={}", empty.display()))
         .args(words)
         .outcome()?;

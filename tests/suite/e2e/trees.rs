@@ -15,7 +15,17 @@ fn a_tree_in_memory_boots() {
     let words = ["kvm", "debian", "--suite", "bookworm", "--addpkg", "hello", "--tmpfs", "-", "--in-place"];
     bench.bake(&words).well();
     bench.is_clean(&["out"]);
+    packages_have_digests(&bench);
     bench.boots("bios");
+}
+
+/// Without them neither the cache nor a medium could be trusted.
+fn packages_have_digests(bench: &Bench) {
+    let manifest = std::fs::read(bench.destination().join("manifest.json")).expect("reading the manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("parsing the manifest");
+    let resolved = manifest["plan"]["packages"]["resolved"].as_array().expect("packages");
+    let has = |package: &serde_json::Value| package["sha256"].as_str().is_some_and(|text| text.len() == 64);
+    assert!(!resolved.is_empty() && resolved.iter().all(has), "{:?}", resolved.first());
 }
 
 #[test]
@@ -30,7 +40,7 @@ fn a_tree_alone_becomes_a_disk_that_boots() {
     bench.is_clean(&["tree"]);
     assert!(Path::new(&tree).join("boot").is_dir());
     let release = "/etc/os-release";
-    assert!(inside(&account, &["chroot", &tree, "/bin/cat", release]).contains("bookworm"));
+    assert!(inside(&account, &["/usr/sbin/chroot", &tree, "/bin/cat", release]).contains("bookworm"));
     let before = inside(&account, &["find", &tree, "-printf", "%P %U %G %m %s %T@ %n\\n"]);
 
     let again = bench.bake(&words).with_code(CONFIG);
