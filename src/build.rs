@@ -300,6 +300,9 @@ fn take_from_media<'p>(
     let mut missing = missing;
     for medium in &plan.archive.media {
         let wanted = missing.len();
+        if wanted == 0 {
+            break;
+        }
         let left = media::take(medium, missing.clone(), &plan.archive.archives)?;
         missing.retain(|package| left.contains(package));
         let text = format!("{} has {} of {wanted} packages", medium.path.display(), wanted - left.len());

@@ -69,7 +69,8 @@ pub fn survey(path: &Path, suite: &Suite, architecture: &str) -> Result<Survey> 
     let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
 
     let root = Root::open(path)?;
-    let mut problems = bootloader::lacks(&root, &suite.boot, architecture)?;
+    let mut problems: Vec<Error> = owner_problem(path, top.uid()).into_iter().collect();
+    problems.extend(bootloader::lacks(&root, &suite.boot, architecture)?);
     let installed = packages::all_installed(&root)?;
     let Some(installed) = installed else {
         problems.push(Error::config("the tree has no dpkg database, /var/lib/dpkg/status"));
@@ -82,6 +83,14 @@ pub fn survey(path: &Path, suite: &Suite, architecture: &str) -> Result<Survey> 
     let dpkg = installed.into_iter().find(|package| package.name == "dpkg");
     let architecture = dpkg.map(|package| package.architecture).unwrap_or_default();
     Ok(Survey { fingerprint, bytes, newest, architecture, problems })
+}
+
+/// A tree whose own directory is not root's was made by an ordinary user, seen with other eyes than that
+/// user's: all owners would be wrong.
+fn owner_problem(path: &Path, uid: u32) -> Option<Error> {
+    let text = || format!("{} belongs to the user {uid} and not to root", path.display());
+    let hint = "Build as the user who has made the tree.";
+    (uid != 0).then(|| Error::config(text()).hint(hint))
 }
 
 /// What a file adds to the fingerprint.
@@ -167,6 +176,12 @@ mod tests {
         assert_eq!(found.architecture, "amd64");
         assert!(found.problems.iter().any(|problem| problem.message().contains("init system")));
         assert!(found.newest > 1_700_000_000 && found.bytes > 0);
+    }
+
+    #[test]
+    fn a_tree_is_roots() {
+        assert!(owner_problem(Path::new("/srv/tree"), 0).is_none());
+        assert!(owner_problem(Path::new("/srv/tree"), 1004).unwrap().message().contains("1004"));
     }
 
     #[test]
