@@ -30,7 +30,7 @@ pub fn render(plan: &Plan, every_package: bool, style: Style) -> String {
     plan.disks.iter().for_each(|disk| self::disk(&mut page, disk));
     host(&mut page, plan);
     output(&mut page, plan);
-    if every_package {
+    if every_package && !plan.packages.resolved.is_empty() {
         every(&mut page, &plan.packages);
     }
     page.text
@@ -397,6 +397,28 @@ mod tests {
     #[test]
     fn a_plan_reads_well() {
         insta::assert_snapshot!(render(&plan(), true, Style::new(false)));
+    }
+
+    #[test]
+    fn what_is_done_with_the_tree_is_said() {
+        let path = "/srv/trees/web".into();
+        let existing = ExistingTree { path, fingerprint: "ab".into(), size: Size::mib(400) };
+        let tree = TreeUse { existing: Some(existing), ..TreeUse::default() };
+        let (archive, packages) = (Archive::default(), Packages::default());
+        let there = render(&Plan { tree, archive, packages, ..plan() }, true, Style::new(false));
+        assert!(there.contains("/srv/trees/web, not written to") && there.contains("400 MiB"), "{there}");
+        for heading in ["Archive", "Packages", "Every package", "Groups"] {
+            assert!(!there.contains(heading), "{heading} in {there}");
+        }
+        let memory = TreeUse { memory: Some(Size::mib(2048)), ..TreeUse::default() };
+        assert!(render(&Plan { tree: memory, ..plan() }, false, Style::new(false)).contains("memory, 2 GiB"));
+        let only = TreeUse { only: true, ..TreeUse::default() };
+        let alone = render(&Plan { tree: only, disks: vec![], ..plan() }, false, Style::new(false));
+        assert!(alone.contains("Tree            /home/bob/debian-kvm"), "{alone}");
+        let mut other = plan();
+        other.archive.sources[0].guest_uri = Some("http://archive.example/debian".into());
+        let text = render(&other, false, Style::new(false));
+        assert!(text.contains("In the machine  http://archive.example/debian"), "{text}");
     }
 
     #[test]
