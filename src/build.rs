@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cache::archives::Archives;
-use crate::cache::clean;
+use crate::cache::{clean, media};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Recorder, Step, Unit};
 use crate::format::Written;
@@ -17,7 +17,7 @@ use crate::host::access::Access;
 use crate::host::apt::{self, Apt};
 use crate::host::claim;
 use crate::host::lock;
-use crate::host::mounts::View;
+use crate::host::mounts::{self, View};
 use crate::host::run::Runner;
 use crate::host::tree::{self, Root};
 use crate::manifest;
@@ -89,7 +89,7 @@ pub fn begin<'a>(planned: &'a Planned, runner: &Runner) -> Result<Begun<'a>> {
     let partial = claim::fresh(beside, &partial_stem(destination))?;
     let order = Order {
         places: Places {
-            scratch: vec![scratch.clone(), growing.clone()],
+            scratch: [&scratch, &growing].into_iter().chain(&plan.tree.directory).cloned().collect(),
             thrown_away: planned.cache.thrown_away().map(Path::to_owned).into_iter().collect(),
             parents: missing_parents(destination),
             partial: vec![partial.clone()],
@@ -111,9 +111,9 @@ fn partial_stem(destination: &Path) -> String {
 }
 
 impl Begun<'_> {
-    /// The directory that becomes the destination.
-    pub fn partial(&self) -> &Path {
-        &self.partial
+    /// Where a log is kept with the results; none where the result is a tree, which has no place for it.
+    pub fn place_for_log(&self) -> Option<&Path> {
+        (!self.planned.plan.tree.only).then_some(&self.partial)
     }
 
     /// What ends the work when it is called, from any thread.
@@ -129,6 +129,12 @@ impl Begun<'_> {
         let Answer::Built { packages, images } = self.worker.wait(sink)? else {
             return Err(Error::build("the worker answered something else than was asked"));
         };
+        if plan.tree.only {
+            self.worker.commit()?;
+            deliver::put_in_place(&self.partial, &output.directory, false)?;
+            self.worker.release();
+            return Ok(Receipt { images: Vec::new(), directory: output.directory.clone() });
+        }
         event::step(sink, Step::Finish, || {
             // The worker has a umask of its own.
             for disk in &plan.disks {
@@ -177,14 +183,19 @@ pub struct Workshop<'a> {
 pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Vec<Written>)> {
     let Workshop { plan, secrets, scratch, layers: growing, output, runner } = shop;
     let sink = runner.sink().as_ref();
-    let mut site = Site::prepare(plan, secrets, runner, scratch)?;
-    let tree = layers::tree(&site, growing)?;
+    let (place, growing) = room_for_tree(plan, scratch, growing)?;
+    let mut site = Site::prepare(plan, secrets, runner, scratch, &place)?;
+    let tree = layers::tree(&site, &growing)?;
     site.all_installed();
     let raws: Vec<PathBuf> =
         (0..plan.disks.len()).map(|number| scratch.join(format!("disk{number}.raw"))).collect();
 
     event::step(sink, Step::Configure, || {
-        Ok((rootfs::configure(&site, secrets, tree.path())?, Outcome::Done))
+        match plan.tree.existing {
+            Some(_) => rootfs::configure_existing(&site, secrets, tree.path())?,
+            None => rootfs::configure(&site, secrets, tree.path())?,
+        }
+        Ok(((), Outcome::Done))
     })?;
     let own = &plan.customising;
     let kept = match own.copied.is_empty() && own.exec.is_none() {
@@ -195,6 +206,13 @@ pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Vec<Written>)> {
     };
     event::step(sink, Step::Seal, || Ok((seal::seal(&site, tree.path(), &kept)?, Outcome::Done)))?;
     let installed = packages::installed(plan, &Root::open(tree.path())?)?;
+    if plan.tree.only {
+        event::step(sink, Step::Tree, || {
+            Ok((rootfs::copy(&site.runner, tree.path(), output)?, Outcome::Done))
+        })?;
+        tree.close()?;
+        return Ok((installed, Vec::new()));
+    }
     event::step(sink, Step::Disk, || Ok((write_disks(&site, tree.path(), &raws)?, Outcome::Done)))?;
     let written = event::step(sink, Step::Image, || {
         let convert = |(disk, raw): (&Disk, &PathBuf)| {
@@ -204,6 +222,18 @@ pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Vec<Written>)> {
     })?;
     tree.close()?;
     Ok((installed, written))
+}
+
+/// Where the machine's own tree is made, and where layers grow: in memory, where the user wants that.
+fn room_for_tree(plan: &Plan, scratch: &Path, growing: &Path) -> Result<(PathBuf, PathBuf)> {
+    let Some(size) = plan.tree.memory else {
+        let place = plan.tree.directory.as_deref().unwrap_or(scratch);
+        return Ok((place.to_owned(), growing.to_owned()));
+    };
+    let memory = scratch.join("memory");
+    // Of this process's mount namespace: it goes with the process.
+    mounts::mount_memory(&memory, size)?;
+    Ok((memory.clone(), memory))
 }
 
 fn write_disks(site: &Site<'_>, tree: &Path, raws: &[PathBuf]) -> Result<()> {
@@ -226,6 +256,9 @@ fn write_disks(site: &Site<'_>, tree: &Path, raws: &[PathBuf]) -> Result<()> {
 /// is no keeper to clean up.
 pub fn fetch(planned: &Planned, runner: &Runner) -> Result<()> {
     let Planned { plan, secrets, .. } = planned;
+    if plan.tree.existing.is_some() {
+        return Ok(());
+    }
     event::step(runner.sink().as_ref(), Step::Download, || download(plan, &secrets.access, runner))
 }
 
@@ -238,6 +271,11 @@ fn download(plan: &Plan, access: &Access, runner: &Runner) -> Result<((), Outcom
     if missing.is_empty() {
         archives.save()?;
         return Ok(((), Outcome::Cached));
+    }
+    let missing = take_from_media(plan, &mut archives, missing, runner)?;
+    if missing.is_empty() {
+        archives.save()?;
+        return Ok(((), Outcome::Done));
     }
     let total: u64 = missing.iter().map(|package| package.size).sum();
     let words = missing
@@ -266,6 +304,32 @@ fn download(plan: &Plan, access: &Access, runner: &Runner) -> Result<((), Outcom
     missing.into_iter().for_each(|package| archives.note(package));
     archives.save()?;
     Ok(((), Outcome::Done))
+}
+
+/// Takes what the user's media have; returns what they do not.
+fn take_from_media<'p>(
+    plan: &Plan,
+    archives: &mut Archives,
+    missing: Vec<&'p Package>,
+    runner: &Runner,
+) -> Result<Vec<&'p Package>> {
+    let mut missing = missing;
+    for medium in &plan.archive.media {
+        let wanted = missing.len();
+        if wanted == 0 {
+            break;
+        }
+        let left = media::take(medium, missing.clone(), &plan.archive.archives)?;
+        missing.retain(|package| left.contains(package));
+        let text = format!("{} has {} of {wanted} packages", medium.path.display(), wanted - left.len());
+        runner.sink().emit(match left.len() == wanted {
+            true => Event::Warning { text: format!("{text}: it is of another state of the archive") },
+            false => Event::Info { text },
+        });
+    }
+    let taken = |package: &&Package| !missing.contains(package);
+    plan.packages.resolved.iter().filter(taken).for_each(|package| archives.note(package));
+    Ok(missing)
 }
 
 fn write_launch_files(planned: &Planned, directory: &Path) -> Result<Vec<String>> {

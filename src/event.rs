@@ -31,6 +31,8 @@ pub enum Step {
     Customise,
     /// What must not be in an image is removed; times are clamped.
     Seal,
+    /// Copying the tree to where the user wants it.
+    Tree,
     /// Partition table, file systems and boot loader.
     Disk,
     /// The disk in the format that the hypervisor takes.
@@ -57,6 +59,7 @@ impl Step {
             Step::Configure => "Configuring",
             Step::Customise => "Customising",
             Step::Seal => "Sealing",
+            Step::Tree => "Copying the tree",
             Step::Disk => "Writing the disk",
             Step::Image => "Converting the image",
             Step::Finish => "Finishing",

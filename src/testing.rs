@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::host::run::{Command, Runner};
 use crate::host::tools;
 
 /// Whether `program` is installed; says so where it is not. On a continuous integration server (CI=true)
@@ -33,4 +34,51 @@ fn skipped(why: &str) {
     let test = thread.name().unwrap_or("a test");
     // Nobody is left to tell when standard error is gone.
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
+}
+
+/// A keyring of gpg's with one key, in a directory that goes with it.
+pub(crate) struct Gpg {
+    home: tempfile::TempDir,
+    /// Of the key, 40 digits.
+    pub(crate) fingerprint: String,
+}
+
+impl Gpg {
+    /// Makes a key for `name`.
+    pub(crate) fn with_key(name: &str) -> Gpg {
+        let mut gpg = Gpg { home: tempfile::tempdir().unwrap(), fingerprint: String::new() };
+        let words = ["--passphrase", "", "--quick-generate-key", name, "rsa2048", "sign", "never"];
+        gpg.command().args(words).run().unwrap();
+        let list = gpg.command().args(["--with-colons", "--list-keys"]).output().unwrap();
+        let line = list.lines().find_map(|line| line.strip_prefix("fpr:")).unwrap();
+        gpg.fingerprint = line.trim_matches(':').to_owned();
+        gpg
+    }
+
+    /// The public key.
+    pub(crate) fn export(&self, armored: bool) -> Vec<u8> {
+        let path = self.home.path().join("exported");
+        let armor = if armored { "--armor" } else { "--no-armor" };
+        self.command().args([armor, "--yes", "--output"]).arg(&path).arg("--export").run().unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    /// A text with a signature around it.
+    pub(crate) fn sign(&self, text: &str) -> String {
+        self.command().arg("--clearsign").input(text).output().unwrap()
+    }
+
+    fn command(&self) -> Command {
+        let runner = Runner::new(std::sync::Arc::new(crate::event::Silent));
+        runner.command("gpg").env("GNUPGHOME", self.home.path()).args(["--batch", "--quiet"])
+    }
+}
+
+impl Drop for Gpg {
+    fn drop(&mut self) {
+        // Its agent would outlive the directory.
+        let runner = Runner::new(std::sync::Arc::new(crate::event::Silent));
+        let _ =
+            runner.command("gpgconf").env("GNUPGHOME", self.home.path()).args(["--kill", "gpg-agent"]).run();
+    }
 }

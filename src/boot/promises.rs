@@ -73,6 +73,14 @@ struct Plan {
     guest: Option<Guest>,
     packages: Option<Packages>,
     target: Option<Target>,
+    #[serde(default)]
+    tree: Tree,
+}
+
+#[derive(Default, Deserialize)]
+struct Tree {
+    #[serde(default)]
+    existing: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -136,7 +144,7 @@ struct Packages {
 pub(super) fn parse(text: &str) -> Result<(Vec<String>, Promises)> {
     let manifest: Manifest =
         serde_json::from_str(text).context(Kind::Config, || "the manifest is not understood".to_owned())?;
-    let Plan { disks, guest, packages, target } = manifest.plan;
+    let Plan { disks, guest, packages, target, tree } = manifest.plan;
     if disks.is_empty() {
         return Err(Error::config("the manifest names no disk"));
     }
@@ -151,7 +159,8 @@ pub(super) fn parse(text: &str) -> Result<(Vec<String>, Promises)> {
     let first_boot = guest.as_ref().is_some_and(|guest| guest.firstboot.is_some());
     let (user, network) = guest.map(|guest| (guest.user, guest.network)).unwrap_or_default();
     let promises = Promises {
-        user,
+        // The users of a tree that was there are its own.
+        user: user.filter(|_| tree.existing.is_none()),
         packages: packages.map(|packages| packages.added).unwrap_or_default(),
         first_boot,
         storage,
@@ -190,6 +199,15 @@ fn storage(disks: &[Disk]) -> Storage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_users_of_an_existing_tree_are_not_known() {
+        let text = r#"{"plan": {"disks": [{"image": "a"}], "tree": {"only": false, "existing": {"path": "/t"}},
+            "guest": {"user": {"name": "bob", "locked": false, "default_password": true}}}}"#;
+        assert_eq!(parse(text).unwrap().1.user, None);
+        let other = text.replace(r#"{"path": "/t"}"#, "null");
+        assert!(parse(&other).unwrap().1.user.is_some());
+    }
 
     #[test]
     fn a_manifest_is_read_for_what_is_needed() {

@@ -10,6 +10,7 @@
 //! <cache>/archives.json         which of them were found whole, and when each was used last
 //! <cache>/layers/<layer>/       a layer: the upper directory of an overlay; whole, or not there
 //! <cache>/layers/<layer>.lock   its lock, when it was used last, and whether it reached the disk
+//! <cache>/keys/                 keys that sign personal package archives, by their fingerprints
 //! <cache>/builds/               layers that grow, and probes; gone when their build ends
 //! <cache>/in-use                a lock: builds share it, a cleaning has it alone
 //! <cache>/logs/                 logs of builds that did not end well: see [`logs`]
@@ -22,6 +23,7 @@ pub mod archives;
 pub mod clean;
 pub mod layers;
 pub mod logs;
+pub mod media;
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -78,6 +80,11 @@ impl Cache {
     /// Where .debs are.
     pub fn archives(&self) -> PathBuf {
         self.directory.join("archives")
+    }
+
+    /// Where keys of personal package archives are.
+    pub fn keys(&self) -> PathBuf {
+        self.directory.join("keys")
     }
 
     /// Where layers are.

@@ -1,5 +1,6 @@
 //! `rvmb HYPERVISOR DISTRO`: builds a machine.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::target::Target;
@@ -9,7 +10,7 @@ use crate::cache::logs;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Recorder, Sink};
 use crate::host::interrupt::Interrupt;
-use crate::host::run::Runner;
+use crate::host::run::{Runner, quote};
 use crate::plan;
 use crate::ui::Ui;
 use crate::ui::log::{Fanout, LogFile};
@@ -39,8 +40,24 @@ pub fn run(args: Args, ui: &Ui) -> Result<()> {
         .map_err(|error| with_log(interrupt.told_apart(error), &log))?;
     drop_log(&log);
     ui.finish(&recorder);
+    if receipt.images.is_empty() {
+        return print_tree(&receipt.directory, ui);
+    }
     let images: String = receipt.images.iter().map(|image| format!("{}\n", image.display())).collect();
     ui.print(&images)
+}
+
+/// Prints where the tree is, and says how its files are reached.
+fn print_tree(directory: &Path, ui: &Ui) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        let path = quote(&directory.display().to_string());
+        ui.say(&format!(
+            "The files of the tree belong to your subordinate ids. To look into it or to remove it:\n  \
+             unshare --map-root-user --map-auto /usr/sbin/chroot {path}\n  \
+             unshare --map-root-user --map-auto rm -r {path}\n"
+        ));
+    }
+    ui.print(&format!("{}\n", directory.display()))
 }
 
 fn bake(
@@ -56,7 +73,9 @@ fn bake(
     build::fetch(&planned, runner)?;
     let begun = build::begin(&planned, runner)?;
     interrupt.on_cancel(Box::new(begun.canceller()));
-    log.copy_to(&begun.partial().join(LOG))?;
+    if let Some(place) = begun.place_for_log() {
+        log.copy_to(&place.join(LOG))?;
+    }
     let receipt = begun.finish(runner, recorder)?;
     log.close()?;
     build::prune(planned, runner);

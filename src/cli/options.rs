@@ -99,10 +99,11 @@ struct System {
     /// Keyring that must have signed the archive
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     keyring: Option<PathBuf>,
-    /// debootstrap's variant: minbase, or important for what it installs without one
+    /// debootstrap's variant: minbase, buildd, important (what it installs without one) or standard
     #[arg(long, value_name = "VARIANT", value_parser = NonEmptyStringValueParser::new())]
     variant: Option<String>,
-    /// Personal package archive of Launchpad to use as well; commas or repetition make a list
+    /// Personal package archive of Launchpad to use as well, with NAME ppa where there is none; commas or
+    /// repetition make a list
     #[arg(long, value_name = "OWNER[/NAME]", action = ArgAction::Append)]
     ppa: Vec<String>,
     /// ISO image of an installation medium that packages are taken from before the mirror
@@ -319,13 +320,14 @@ struct TreeOptions {
     /// Stop when the tree of the machine's files is there, and print where
     #[arg(long)]
     only_chroot: bool,
-    /// Directory to make the tree in; it must not exist
+    /// Directory to make the tree in; it must not exist. With --only-chroot it stays [default: --destdir,
+    /// else DISTRO-chroot]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "tmpfs")]
     chroot_dir: Option<PathBuf>,
-    /// Tree that is there already: it is copied, configured and made a disk of
+    /// Tree that is there already and is to become a disk; it is not written to
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["tmpfs", "chroot_dir", "only_chroot"])]
     existing_chroot: Option<PathBuf>,
-    /// Make the tree in memory, in a tmpfs of this size, or - for the default
+    /// Make the tree in memory, in a tmpfs of this size; - for one that fits
     #[arg(long, value_name = "SIZE", value_parser = NonEmptyStringValueParser::new())]
     tmpfs: Option<String>,
     /// Accepted, and without meaning: what is written goes to its place without detour anyway

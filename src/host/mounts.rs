@@ -11,6 +11,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use super::namespaces;
 use super::run::BeforeExec;
 use crate::error::{Context, Error, Kind, Result};
+use crate::units::Size;
 
 /// Device nodes that programs in a tree may need, bound from the host.
 const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
@@ -52,6 +53,15 @@ pub fn make_devices(directory: &Path) -> Result<()> {
     let options = c"newinstance,ptmxmode=0666,mode=0620,gid=5";
     rustix::mount::mount("devpts", directory.join("pts"), "devpts", MountFlags::NOSUID, Some(options))
         .map_err(|error| at(error.into()))
+}
+
+/// Mounts an empty file system in memory at `directory`, which can take `size`.
+pub fn mount_memory(directory: &Path, size: Size) -> Result<()> {
+    let context = || format!("mounting a tmpfs of {size} at {}", directory.display());
+    std::fs::create_dir_all(directory).context(Kind::Host, context)?;
+    let options = CString::new(format!("mode=0755,size={}", size.bytes())).context(Kind::Host, context)?;
+    rustix::mount::mount("tmpfs", directory, "tmpfs", MountFlags::empty(), Some(options.as_c_str()))
+        .context(Kind::Host, context)
 }
 
 /// An overlay of layers under one writable directory, unmounted when dropped.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::Source;
 use crate::appliance::Appliance;
 use crate::error::{Context, Error, Kind, Result};
-use crate::host::access::Access;
+use crate::host::access::{Access, without_login};
 use crate::host::apt::{self, Apt, HostSource, Settings};
 use crate::host::run::Runner;
 use crate::host::{lock, sequoia, tree};
@@ -27,8 +27,12 @@ pub(super) struct Mirrors {
     pub main: String,
     /// None where the release has no security pocket, or its archive mirror none any more.
     pub security: Option<String>,
-    /// `option`, `host` or `suite`.
+    /// `install`, `option`, `host` or `suite`.
     pub origin: &'static str,
+    /// What the machine's own sources name instead, where these serve the build alone.
+    pub guest_main: Option<String>,
+    /// The same for the security pocket.
+    pub guest_security: Option<String>,
 }
 
 impl Mirrors {
@@ -36,7 +40,9 @@ impl Mirrors {
     pub(super) fn without_logins(self, access: &mut Access) -> Result<Mirrors> {
         let main = access.take_login(&self.main)?;
         let security = self.security.map(|address| access.take_login(&address)).transpose()?;
-        Ok(Mirrors { main, security, ..self })
+        let published = |address: Option<String>| address.as_deref().map(without_login);
+        let (guest_main, guest_security) = (published(self.guest_main), published(self.guest_security));
+        Ok(Mirrors { main, security, guest_main, guest_security, ..self })
     }
 }
 
@@ -65,7 +71,31 @@ pub(super) fn choose_mirrors(
         None => known_security.unwrap_or_else(|| file.security.to_owned()),
     };
     let carried = !suite.archive.security.is_empty() && !security.is_empty() && security != NO_SECURITY;
-    Mirrors { main, security: carried.then_some(security), origin }
+    let mirrors = Mirrors {
+        main,
+        security: carried.then_some(security),
+        origin,
+        guest_main: None,
+        guest_security: None,
+    };
+    for_build(mirrors, appliance)
+}
+
+/// Puts the mirrors of the build alone in the place of those that the machine's own sources name.
+fn for_build(mirrors: Mirrors, appliance: &Appliance) -> Mirrors {
+    let given =
+        |address: &Option<String>| address.as_deref().map(|text| text.trim_end_matches('/').to_owned());
+    let mut mirrors = mirrors;
+    if let Some(main) = given(&appliance.install_mirror) {
+        mirrors.guest_main = Some(std::mem::replace(&mut mirrors.main, main));
+        mirrors.origin = "install";
+    }
+    if let (Some(address), Some(security)) =
+        (given(&appliance.install_security_mirror), mirrors.security.as_mut())
+    {
+        mirrors.guest_security = Some(std::mem::replace(security, address));
+    }
+    mirrors
 }
 
 fn host_mirror(host: &[HostSource], distro: &str) -> Option<String> {
@@ -108,6 +138,8 @@ pub(super) fn sources(suite: &Suite, mirrors: &Mirrors) -> Vec<Source> {
         suite: suite.to_owned(),
         digest: String::new(),
         security,
+        guest_uri: if security { mirrors.guest_security.clone() } else { mirrors.guest_main.clone() },
+        ppa: None,
     };
     let pockets = suite.archive.pockets.iter().map(|pocket| at(&mirrors.main, pocket, false));
     let security = mirrors.security.iter().map(|mirror| at(mirror, &suite.archive.security, true));
@@ -293,22 +325,23 @@ fn addresses(sources: &[Source]) -> String {
 
 /// sources.list(5) in the one-line format, which every apt reads.
 fn sources_list(request: &IndexRequest<'_>) -> Result<String> {
-    let keyring = request.keyring.display().to_string();
-    if keyring.contains([' ', '\t', ']', ',']) {
-        return Err(Error::config(format!(
-            "the keyring {keyring} has a character in its name that apt cannot read"
-        ))
-        .hint("Copy it to a path without spaces, commas and brackets."));
-    }
     let mut list = String::new();
     for source in request.sources {
+        let (keyring, components) = match &source.ppa {
+            Some(ppa) => (ppa.keyring.as_path(), ppa.component.clone()),
+            None => (request.keyring, request.components.join(" ")),
+        };
+        let keyring = keyring.display().to_string();
+        if keyring.contains([' ', '\t', ']', ',']) {
+            return Err(Error::config(format!(
+                "the keyring {keyring} has a character in its name that apt cannot read"
+            ))
+            .hint("Copy it to a path without spaces, commas and brackets."));
+        }
         let expired = if request.may_be_expired { " check-valid-until=no" } else { "" };
         list += &format!(
             "deb [arch={} signed-by={keyring}{expired}] {} {} {}\n",
-            request.architecture,
-            source.uri,
-            source.suite,
-            request.components.join(" ")
+            request.architecture, source.uri, source.suite, components
         );
     }
     Ok(list)
@@ -340,144 +373,4 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn host(uri: &str, release: &str, origin: &str, label: &str) -> HostSource {
-        HostSource { uri: uri.into(), release: release.into(), origin: origin.into(), label: label.into() }
-    }
-
-    #[test]
-    fn the_hosts_mirror_is_found_among_other_sources() {
-        let sources = [
-            host("https://download.example/linux/debian", "trixie", "Example", "Example CE"),
-            host("http://m.example/debian-security", "trixie-security", "Debian", "Debian-Security"),
-            host("http://m.example/debian", "trixie", "Debian", "Debian"),
-        ];
-        assert_eq!(host_mirror(&sources, "debian").as_deref(), Some("http://m.example/debian"));
-        assert_eq!(
-            host_security_mirror(&sources, "debian").as_deref(),
-            Some("http://m.example/debian-security")
-        );
-        assert_eq!(host_mirror(&sources, "ubuntu"), None);
-    }
-
-    #[test]
-    fn the_security_pocket_can_be_left_out() {
-        let registry = crate::suite::Registry::load().unwrap();
-        let suite = registry.find("debian", "bullseye").unwrap();
-        let address = "http://m.example/debian-security";
-        for (given, expected) in [(NO_SECURITY, None), (address, Some(address))] {
-            let appliance = Appliance { security_mirror: Some(given.to_owned()), ..Appliance::default() };
-            let mirrors = choose_mirrors(&appliance, suite, "amd64", &[]);
-            assert_eq!(mirrors.security.as_deref(), expected);
-            let pockets = sources(suite, &mirrors).iter().filter(|source| source.security).count();
-            assert_eq!(pockets, usize::from(expected.is_some()));
-        }
-    }
-
-    #[test]
-    fn a_release_that_has_ended_gets_a_hint_of_its_own() {
-        let registry = crate::suite::Registry::load().unwrap();
-        for (name, hints) in [("bullseye", 1), ("trixie", 0)] {
-            let error = explain_age(Error::build("x"), registry.find("debian", name).unwrap());
-            assert_eq!(error.hints().len(), hints, "{name}");
-        }
-    }
-
-    #[test]
-    fn lists_are_named_as_apt_names_them() {
-        assert_eq!(list_name("http://m.example/debian", "trixie"), "m.example_debian_dists_trixie");
-        assert_eq!(
-            list_name("http://u:p@127.0.0.1:80/a_b/", "x/updates"),
-            "127.0.0.1:80_a%5fb_dists_x_updates"
-        );
-        for uri in ["file:/srv/debian", "file:///srv/debian", "copy:/srv/debian/"] {
-            assert_eq!(list_name(uri, "trixie"), "_srv_debian_dists_trixie", "{uri}");
-        }
-    }
-
-    fn settings() -> Settings<'static> {
-        Settings {
-            sources: "deb http://m.example/debian trixie main\n",
-            architecture: "amd64",
-            archives: Path::new("/dev/null"),
-            status: None,
-            proxy: None,
-            options: &[],
-        }
-    }
-
-    fn with_digest(digest: &str) -> Vec<Source> {
-        let (uri, suite) = ("http://m.example/debian".to_owned(), "trixie".to_owned());
-        vec![Source { uri, suite, digest: digest.to_owned(), security: false }]
-    }
-
-    #[test]
-    fn a_kept_state_outlives_what_is_fetched_later() {
-        let directory = tempfile::tempdir().unwrap();
-        let place = directory.path();
-        let archives = place.join("archives");
-        let settings = Settings { archives: &archives, ..settings() };
-        let fetched = Apt::configure(&place.join("refresh"), &settings).unwrap();
-        let list = fetched.lists().join("m.example_Packages");
-        std::fs::write(fetched.lists().join(APT_LOCK), "").unwrap();
-        std::fs::write(&list, "old").unwrap();
-        let old = keep(place, &fetched, &settings, &with_digest("1")).unwrap();
-
-        // As apt does: a new file takes the name of the old one.
-        std::fs::write(fetched.lists().join("partial/new"), "new").unwrap();
-        std::fs::rename(fetched.lists().join("partial/new"), &list).unwrap();
-        let new = keep(place, &fetched, &settings, &with_digest("2")).unwrap();
-        let read = |state: &Path| std::fs::read_to_string(state.join("lists/m.example_Packages")).unwrap();
-        assert_eq!((read(&old).as_str(), read(&new).as_str()), ("old", "new"));
-        assert!(!old.join("lists").join(APT_LOCK).exists());
-        let configuration = std::fs::read_to_string(Apt::open(&old).configuration()).unwrap();
-        assert!(configuration.contains(&format!("Dir::State::Lists \"{}/lists/\"", old.display())));
-    }
-
-    #[test]
-    fn a_kept_state_is_marked_as_used_and_never_half_there() {
-        let directory = tempfile::tempdir().unwrap();
-        let place = directory.path();
-        let archives = place.join("archives");
-        let settings = Settings { archives: &archives, ..settings() };
-        let fetched = Apt::configure(&place.join("refresh"), &settings).unwrap();
-        let state = keep(place, &fetched, &settings, &with_digest("1")).unwrap();
-        std::fs::write(state.join("resolved-x.json"), "[]").unwrap();
-        File::open(&state).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
-        // What a killed rvmb left of the next state.
-        let left = place.join(short_digest("2".to_owned())).with_extension("partial");
-        std::fs::create_dir_all(left.join("lists/half")).unwrap();
-
-        assert_eq!(keep(place, &fetched, &settings, &with_digest("1")).unwrap(), state);
-        assert!(state.join("resolved-x.json").is_file());
-        assert!(std::fs::metadata(&state).unwrap().modified().unwrap() > SystemTime::UNIX_EPOCH);
-        let next = keep(place, &fetched, &settings, &with_digest("2")).unwrap();
-        assert!(!next.join("lists/half").exists() && !left.exists());
-    }
-
-    #[test]
-    fn the_lists_of_a_mirror_on_this_host_are_copied() {
-        let directory = tempfile::tempdir().unwrap();
-        let [from, to] = ["from", "to"].map(|name| directory.path().join(name));
-        for place in [&from, &to] {
-            std::fs::create_dir(place).unwrap();
-        }
-        let mirror = directory.path().join("Packages");
-        std::fs::write(&mirror, "old").unwrap();
-        std::os::unix::fs::symlink(&mirror, from.join("list")).unwrap();
-        link_lists(&from, &to).unwrap();
-        std::fs::write(&mirror, "new").unwrap();
-        assert_eq!(std::fs::read_to_string(to.join("list")).unwrap(), "old");
-    }
-
-    #[test]
-    fn the_date_of_a_release_is_read() {
-        assert_eq!(
-            release_date("Origin: Debian\nDate: Sat, 06 Sep 2025 09:30:00 UTC\n"),
-            Some(1_757_151_000)
-        );
-        assert_eq!(release_date("Date: whenever\n"), None);
-    }
-}
+mod tests;

@@ -5,18 +5,9 @@ use crate::error::{Error, Result};
 
 /// An error for each option that was given and that nothing acts on yet.
 pub(super) fn check(appliance: &Appliance) -> Vec<Result<()>> {
-    let Appliance { disks, tree, special, .. } = appliance;
+    let Appliance { disks, special, .. } = appliance;
     let given = [
-        ("--install-mirror", appliance.install_mirror.is_some()),
-        ("--install-security-mirror", appliance.install_security_mirror.is_some()),
-        ("--ppa", !appliance.ppas.is_empty()),
-        ("--iso", appliance.iso.is_some()),
-        ("--debootstrap-tarball", appliance.tarball.is_some()),
         ("--raw", !disks.raw.is_empty()),
-        ("--only-chroot", tree.only),
-        ("--chroot-dir", tree.directory.is_some()),
-        ("--existing-chroot", tree.existing.is_some()),
-        ("--tmpfs", tree.tmpfs.is_some()),
         ("--libvirt", appliance.libvirt.is_some()),
         ("--vbox-disk-format", special.vbox_disk_format.is_some()),
         ("--xen-kernel", special.xen_kernel.is_some()),

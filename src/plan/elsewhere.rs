@@ -22,7 +22,7 @@ pub(super) fn mirrors(
         None => Some(other.security.to_owned())
             .filter(|address| !address.is_empty() && !suite.archive.security.is_empty()),
     };
-    Some(Mirrors { main: other.main.to_owned(), security, origin: tried.origin })
+    Some(Mirrors { main: other.main.to_owned(), security, ..tried.clone() })
 }
 
 /// Whether apt failed because a mirror does not have the release; not because of the network, say.
@@ -46,6 +46,8 @@ mod tests {
             main: "http://archive.debian.org/debian".into(),
             security: Some("http://tried.example/debian-security".into()),
             origin,
+            guest_main: None,
+            guest_security: None,
         };
         let appliance = Appliance::default();
         assert_eq!(mirrors(&appliance, bullseye, "amd64", &tried("option")), None);

@@ -5,7 +5,7 @@ use std::thread::ScopedJoinHandle;
 
 use super::archive::{self, Mirrors};
 use super::request::Request;
-use super::{BootstrapTool, Privilege, package_list};
+use super::{BootstrapTool, Privilege, package_list, tree};
 use crate::appliance::Appliance;
 use crate::cache::Cache;
 use crate::error::{Context, Error, Kind, Result};
@@ -16,11 +16,20 @@ use crate::manifest;
 use crate::suite::Suite;
 use crate::worker::front;
 
+/// The option that names a directory for the tree.
+const CHROOT_DIR: &str = "--chroot-dir";
+
 /// What this host has and gives.
 pub(super) struct Host {
     pub privilege: Privilege,
-    pub bootstrap: BootstrapTool,
+    /// None where the tree is there already.
+    pub bootstrap: Option<BootstrapTool>,
+    /// Empty where the tree is there already.
     pub keyring: PathBuf,
+    /// The tree that is there already.
+    pub existing: Option<PathBuf>,
+    /// The directory that the tree is made in, where the user named one and it goes when the build ends.
+    pub tree: Option<PathBuf>,
     pub cache: Cache,
     pub scratch: PathBuf,
     pub destination: PathBuf,
@@ -36,7 +45,8 @@ impl Host {
         let mut problems = Vec::new();
         let mut note = |error: Error| problems.push(error);
         let privilege = identity::privilege().map_err(&mut note).ok();
-        let needed = needed_tools(privilege.as_ref()).into_iter().chain(request.storage.programs());
+        let disks = request.storage.programs().into_iter().filter(|_| !appliance.tree.only);
+        let needed = needed_tools(privilege.as_ref(), appliance.tree.only).into_iter().chain(disks);
         for program in needed {
             if tools::find(program).is_none() {
                 note(tools::missing(program));
@@ -47,11 +57,18 @@ impl Host {
         }
         let version =
             |program: &str| tools::find(program).map(|_| tools::version(runner, program)).transpose();
-        let bootstrap = choose_bootstrap(appliance.bootstrap.as_deref(), version).map_err(&mut note).ok();
+        // Where nothing is installed, nothing is needed for it.
+        let wanted = appliance.tree.existing.is_none();
+        let bootstrap = wanted.then(|| choose_bootstrap(appliance.bootstrap.as_deref(), version)).transpose();
+        let bootstrap = bootstrap.map_err(&mut note).ok();
         if request.suite.bootstrap.zstd_packages && !tools::dpkg_reads_zstd(runner)? {
             note(old_dpkg(request.suite));
         }
-        let keyring = find_keyring(appliance.keyring.as_deref(), request.suite).map_err(&mut note).ok();
+        let keyring = wanted.then(|| find_keyring(appliance.keyring.as_deref(), request.suite)).transpose();
+        let keyring = keyring.map(Option::unwrap_or_default).map_err(&mut note).ok();
+        let existing = appliance.tree.existing.as_deref().map(tree::existing).transpose();
+        let existing = existing.map_err(&mut note).ok().flatten();
+        let tree = tree_directory(appliance).map_err(&mut note).ok().flatten();
         let destination = destination(appliance, request).map_err(&mut note).ok();
         let package_list = match (&appliance.places.package_list, &destination) {
             (Some(path), Some(destination)) => package_list::place(path, destination).map_err(&mut note).ok(),
@@ -65,18 +82,26 @@ impl Host {
             return Err(Error::host("this host was not understood"));
         };
 
+        if let Some(existing) = &existing {
+            let cache = crate::cache::place(appliance.places.cache.as_deref())?;
+            let places = [("--tmp", &scratch), ("--destdir", &destination), ("--cache-dir", &cache)];
+            tree::holds_nothing_of(existing, &places.map(|(option, place)| (option, place.as_path())))?;
+        }
         let cache = Cache::open(appliance.places.cache.as_deref(), appliance.places.no_cache, &scratch)?;
         // Each of these waits for a program, and none for the answer of another.
         let (sources, access, overlay) = std::thread::scope(|scope| {
             let sources = scope.spawn(|| apt::host_sources(runner));
             let access = scope.spawn(|| Access::of_host(appliance.proxy.as_deref(), runner));
-            let overlay = front::probe(runner, &privilege, &[cache.builds(), scratch.clone()]);
+            let beside = tree.as_deref().and_then(Path::parent).unwrap_or(&scratch);
+            let places = [cache.builds(), beside.to_owned()];
+            let overlay = front::probe(runner, &privilege, &places, request.memory.is_some());
             (answer(sources), answer(access), overlay)
         });
         let (sources, mut access, overlay) = (sources?, access?, overlay?);
         let mirrors = archive::choose_mirrors(appliance, request.suite, &request.architecture, &sources);
         let mirrors = mirrors.without_logins(&mut access)?;
-        if bootstrap.name == "debootstrap" && access.has_login(&mirrors.main) {
+        let with_debootstrap = bootstrap.as_ref().is_some_and(|tool| tool.name == "debootstrap");
+        if with_debootstrap && access.has_login(&mirrors.main) {
             return Err(no_login_for_debootstrap(&mirrors.main));
         }
         Ok(Host {
@@ -85,6 +110,8 @@ impl Host {
             access,
             privilege,
             keyring,
+            existing,
+            tree,
             cache,
             scratch,
             destination,
@@ -98,8 +125,11 @@ fn answer<T>(question: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     question.join().unwrap_or_else(|_| Err(Error::host("looking at this host: the thread panicked")))
 }
 
-fn needed_tools(privilege: Option<&Privilege>) -> Vec<&'static str> {
-    let mut programs = vec!["apt-get", "apt-config", "dpkg", "mke2fs", "qemu-img"];
+fn needed_tools(privilege: Option<&Privilege>, tree_only: bool) -> Vec<&'static str> {
+    let mut programs = vec!["apt-get", "apt-config", "dpkg"];
+    if !tree_only {
+        programs.extend(["mke2fs", "qemu-img"]);
+    }
     if matches!(privilege, Some(Privilege::UserNamespace { .. })) {
         programs.extend(["newuidmap", "newgidmap"]);
     }
@@ -196,8 +226,26 @@ fn find_keyring(option: Option<&Path>, suite: &Suite) -> Result<PathBuf> {
     )
 }
 
+/// The directory that the tree is made in for the time of the build, where the user named one.
+fn tree_directory(appliance: &Appliance) -> Result<Option<PathBuf>> {
+    let directory = appliance.tree.directory.as_deref().filter(|_| !appliance.tree.only);
+    directory.map(|path| tree::new_directory(CHROOT_DIR, path)).transpose()
+}
+
+/// The directory that receives a tree, where that is all that is wanted: it must be new.
+fn destination_of_tree(appliance: &Appliance, suite: &Suite) -> Result<PathBuf> {
+    match (&appliance.tree.directory, &appliance.places.destination) {
+        (Some(path), _) => tree::new_directory(CHROOT_DIR, path),
+        (None, Some(path)) => tree::new_directory("--destdir", path),
+        (None, None) => tree::new_directory(CHROOT_DIR, Path::new(&format!("{}-chroot", suite.distro))),
+    }
+}
+
 /// The destination, absolute. One that exists is only replaced when that was asked for and it is ours.
 fn destination(appliance: &Appliance, request: &Request<'_>) -> Result<PathBuf> {
+    if appliance.tree.only {
+        return destination_of_tree(appliance, request.suite);
+    }
     let default = || PathBuf::from(format!("{}-{}", request.suite.distro, request.hypervisor.name()));
     let given = appliance.places.destination.clone().unwrap_or_else(default);
     let context = || format!("looking at the destination {}", given.display());

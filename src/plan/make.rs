@@ -12,9 +12,11 @@ use super::here::Host;
 use super::request::{Request, Scripts};
 use super::resolve::Resolved;
 use super::stage::Stage;
+use super::tree::Release;
 use super::{
-    Archive, Customising, Guest, HostUse, Layer, Layers, Output, Packages, Plan, Secrets, Seeds, Target,
-    TemplateFile, checks, elsewhere, passwords, resolve, templates, told,
+    Archive, Customising, ExistingTree, Guest, HostUse, Layer, Layers, Output, Packages, Plan, Secrets,
+    Seeds, Source, Target, TemplateFile, TreeUse, checks, elsewhere, passwords, ppa, resolve, templates,
+    told, tree,
 };
 use crate::appliance::Appliance;
 use crate::cache::{Cache, layers as kept};
@@ -22,9 +24,11 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Step};
 use crate::host::access::{Access, without_login};
 use crate::host::run::Runner;
+use crate::rootfs::survey::Survey;
 use crate::suite::{LocaleStyle, Registry, Suite, Tier};
 use crate::templates::{Context, Template};
 use crate::units::{MIB, Size};
+use crate::worker::front;
 
 /// Version of what the worker does with a plan. A new one makes every cached layer obsolete.
 const RECIPE: u32 = 3;
@@ -51,7 +55,39 @@ pub struct Planned {
 /// Makes the plan. Fetches indices; writes nothing but the cache.
 pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
     let registry = Registry::load()?;
-    let mut request = Request::read(appliance, &registry)?;
+    let sink = runner.sink().as_ref();
+    let planned = match &appliance.tree.existing {
+        None => from_packages(appliance, &registry, runner)?,
+        Some(path) => from_tree(appliance, path, &registry, runner)?,
+    };
+    for text in told::decisions(&planned.plan) {
+        sink.emit(Event::Info { text });
+    }
+    Ok(planned)
+}
+
+/// A plan for a tree that is there: its release is the one that it says, where the user names none.
+fn from_tree(appliance: &Appliance, path: &Path, registry: &Registry, runner: &Runner) -> Result<Planned> {
+    let release = Release::of_tree(path);
+    let mut appliance = appliance.clone();
+    if appliance.suite.is_none() && release.distro == appliance.distro && !release.codename.is_empty() {
+        appliance.suite = Some(release.codename.clone());
+    }
+    let request = Request::read(&appliance, registry)?;
+    let host = Host::look(&appliance, &request, runner)?;
+    let sink = runner.sink().as_ref();
+    warn_about(request.suite, sink);
+    let path = host.existing.clone().ok_or_else(|| Error::config("there is no --existing-chroot"))?;
+    let survey = front::survey(runner, &host.privilege, &path, request.suite, &request.architecture)?;
+    let suite = (request.suite.distro.as_str(), request.suite.codename.as_str());
+    if let Some(text) = tree::judge(&survey, &path, &release, suite, &request.architecture)? {
+        sink.emit(Event::Warning { text });
+    }
+    assemble(&appliance, request, host, Supply::Tree(path, survey))
+}
+
+fn from_packages(appliance: &Appliance, registry: &Registry, runner: &Runner) -> Result<Planned> {
+    let mut request = Request::read(appliance, registry)?;
     let host = Host::look(appliance, &request, runner)?;
     let sink = runner.sink().as_ref();
     warn_about(request.suite, sink);
@@ -61,7 +97,8 @@ pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
     request.customised.warn(sink);
     has_room(&host.cache.indices())?;
     let index = event::step(sink, Step::Index, || {
-        Ok((fetch_index(appliance, &request, &host, runner)?, Outcome::Done))
+        let ppas = ppas(&request, &host, runner)?;
+        Ok((fetch_index(appliance, &request, &host, &ppas, runner)?, Outcome::Done))
     })?;
     if appliance.locale.is_none() {
         leave_out_languages(&mut request, &index, sink)?;
@@ -71,11 +108,42 @@ pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
             resolve::resolve(runner, &index, &request.suite.codename, &request.packages())?;
         Ok((resolved, if kept { Outcome::Cached } else { Outcome::Done }))
     })?;
-    let planned = assemble(appliance, request, host, index, resolved)?;
-    for text in told::decisions(&planned.plan) {
-        sink.emit(Event::Info { text });
+    assemble(appliance, request, host, Supply::Packages(index, resolved))
+}
+
+/// What the tree is made of.
+enum Supply {
+    /// Packages of these indices.
+    Packages(Index, Resolved),
+    /// The files that are there.
+    Tree(PathBuf, Survey),
+}
+
+impl Supply {
+    /// No time in the image is later, in seconds since 1970.
+    fn date(&self) -> Result<i64> {
+        match self {
+            Supply::Packages(index, _) => index.date(),
+            Supply::Tree(_, survey) => Ok(survey.newest.clamp(0, jiff::Timestamp::now().as_second())),
+        }
     }
-    Ok(planned)
+
+    /// What decides about the image beside the layers: where the guest finds its archive, or all files.
+    fn identity(&self) -> Vec<String> {
+        match self {
+            Supply::Packages(index, _) => index.sources.iter().map(source_in_guest).collect(),
+            Supply::Tree(_, survey) => vec![survey.fingerprint.clone()],
+        }
+    }
+}
+
+/// A source as the guest has it.
+fn source_in_guest(source: &Source) -> String {
+    let address = source.address_for_guest();
+    match &source.ppa {
+        Some(ppa) => format!("{address} {}", ppa.fingerprint),
+        None => address.to_owned(),
+    }
 }
 
 /// Refuses a cache that cannot even hold indices: apt waits for ever where it cannot write them.
@@ -119,8 +187,22 @@ fn leave_out_languages(request: &mut Request<'_>, index: &Index, sink: &dyn even
     Ok(())
 }
 
-fn fetch_index(appliance: &Appliance, request: &Request<'_>, host: &Host, runner: &Runner) -> Result<Index> {
-    let refresh = |mirrors| refresh_index(request, host, mirrors, runner);
+/// The personal package archives, each with its key.
+fn ppas(request: &Request<'_>, host: &Host, runner: &Runner) -> Result<Vec<Source>> {
+    let (servers, keys) = (ppa::Servers::of_environment(), host.cache.keys());
+    let codename = &request.suite.codename;
+    let source = |ppa| ppa::source(runner, &host.access, &servers, ppa, codename, &keys);
+    request.ppas.iter().map(source).collect()
+}
+
+fn fetch_index(
+    appliance: &Appliance,
+    request: &Request<'_>,
+    host: &Host,
+    ppas: &[Source],
+    runner: &Runner,
+) -> Result<Index> {
+    let refresh = |mirrors| refresh_index(request, host, mirrors, ppas, runner);
     let error = match refresh(&host.mirrors) {
         Ok(index) => return Ok(index),
         Err(error) => archive::explain_age(error, request.suite),
@@ -142,13 +224,21 @@ fn fetch_index(appliance: &Appliance, request: &Request<'_>, host: &Host, runner
     }
 }
 
-fn refresh_index(request: &Request<'_>, host: &Host, mirrors: &Mirrors, runner: &Runner) -> Result<Index> {
+fn refresh_index(
+    request: &Request<'_>,
+    host: &Host,
+    mirrors: &Mirrors,
+    ppas: &[Source],
+    runner: &Runner,
+) -> Result<Index> {
+    let mut sources = archive::sources(request.suite, mirrors);
+    sources.extend_from_slice(ppas);
     Index::refresh(
         runner,
         &IndexRequest {
             directory: &host.cache.indices(),
             archives: &host.cache.archives(),
-            sources: &archive::sources(request.suite, mirrors),
+            sources: &sources,
             components: &request.components,
             keyring: &host.keyring,
             architecture: &request.architecture,
@@ -157,18 +247,13 @@ fn refresh_index(request: &Request<'_>, host: &Host, mirrors: &Mirrors, runner: 
             may_rest_on_sha1: request.suite.keys.needs_sha1_policy,
         },
     )
+    .map_err(|error| ppa::explain(error, &sources))
 }
 
-fn assemble(
-    appliance: &Appliance,
-    mut request: Request<'_>,
-    host: Host,
-    index: Index,
-    resolved: Resolved,
-) -> Result<Planned> {
+fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply: Supply) -> Result<Planned> {
     let epoch = match request.epoch {
         Some(epoch) => epoch,
-        None => index.date()?,
+        None => supply.date()?,
     };
     let debconf: Vec<String> =
         request.suite.bootstrap.debconf.iter().chain(&request.suite.boot.debconf).cloned().collect();
@@ -178,13 +263,19 @@ fn assemble(
         exec: customised.exec,
         templates: templates::planned(&customised.templates),
     };
-    let seeds = customised.seeds.as_ref().map(|seeds| Seeds {
-        file: seeds.file.clone(),
-        before: seeds.stage(|stage, package| resolved.has(stage, package)),
-    });
-    let layers = layers(&request, &host, &index, &debconf, seeds.as_ref(), epoch)?;
+    let seeds = match (&customised.seeds, &supply) {
+        (Some(seeds), Supply::Packages(_, resolved)) => Some(Seeds {
+            file: seeds.file.clone(),
+            before: seeds.stage(|stage, package| resolved.has(stage, package)),
+        }),
+        _ => None,
+    };
+    let layers = match &supply {
+        Supply::Packages(index, _) => Some(layers(&request, &host, index, &debconf, seeds.as_ref(), epoch)?),
+        Supply::Tree(..) => None,
+    };
     let format = request.hypervisor.disk_format();
-    let id = identity(&request, &customising, &index, &layers, format, epoch)?;
+    let id = identity(&request, &customising, &supply, layers.as_ref(), format, epoch)?;
     let target = Target {
         hypervisor: request.hypervisor.name().to_owned(),
         format: format.to_owned(),
@@ -194,26 +285,56 @@ fn assemble(
         nic: request.network.nic(id),
     };
     let names = (request.guest.hostname.as_str(), format);
-    let disks = request.storage.plan(request.suite, &request.architecture, names, id)?;
+    let disks = match appliance.tree.only {
+        true => Vec::new(),
+        false => request.storage.plan(request.suite, &request.architecture, names, id)?,
+    };
     let secrets = Secrets {
         seeds: customised.seeds.map(|seeds| seeds.text),
         templates: customised.templates,
         ..secrets(appliance, &request, host.access.clone(), id)?
     };
-    let packages = Packages {
-        base: request.base,
-        system: request.system,
-        added_exactly: resolved.exactly(&request.added),
-        added: request.added,
-        removed: request.removed,
-        recommends: request.recommends,
-        seeds,
-        debconf,
-        variant: appliance.variant.clone(),
-        pattern: request.variant.to_owned(),
-        resolved: resolved.union(),
-        layers,
+    let existing = match &supply {
+        Supply::Tree(path, survey) => Some(ExistingTree {
+            path: path.clone(),
+            fingerprint: survey.fingerprint.clone(),
+            size: Size(survey.bytes),
+        }),
+        Supply::Packages(..) => None,
     };
+    let (archive, packages) = match supply {
+        Supply::Packages(index, resolved) => {
+            let packages = Packages {
+                base: request.base,
+                system: request.system,
+                added_exactly: resolved.exactly(&request.added),
+                added: request.added,
+                removed: request.removed,
+                recommends: request.recommends,
+                seeds,
+                debconf,
+                variant: appliance.variant.is_some().then(|| request.variant.name.to_owned()),
+                pattern: request.variant.pattern.to_owned(),
+                resolved: resolved.union(),
+                layers,
+            };
+            let archive = Archive {
+                sources: index.sources,
+                components: request.components,
+                keyring: host.keyring,
+                proxy: host.access.proxy_for(&host.mirrors.main).map(without_login),
+                mirror_origin: host.mirrors.origin.to_owned(),
+                apt_options: host.access.public_settings(),
+                index: index.directory,
+                stages: resolved.directory,
+                archives: host.cache.archives(),
+                media: request.media,
+            };
+            (archive, packages)
+        }
+        Supply::Tree(..) => (Archive::default(), Packages::default()),
+    };
+    let memory = request.memory.map(|wish| tree::memory(wish, packages.installed_size())).transpose()?;
     let plan = Plan {
         format: 1,
         id,
@@ -223,20 +344,11 @@ fn assemble(
             overwrite: appliance.places.overwrite,
             package_list: host.package_list,
         },
-        archive: Archive {
-            sources: index.sources,
-            components: request.components,
-            keyring: host.keyring,
-            proxy: host.access.proxy_for(&host.mirrors.main).map(without_login),
-            mirror_origin: host.mirrors.origin.to_owned(),
-            apt_options: host.access.public_settings(),
-            index: index.directory,
-            stages: resolved.directory,
-            archives: host.cache.archives(),
-        },
+        archive,
         suite: request.suite.clone(),
         architecture: request.architecture,
         target,
+        tree: TreeUse { only: appliance.tree.only, directory: host.tree, existing, memory },
         packages,
         guest: request.guest,
         disks,
@@ -258,14 +370,13 @@ fn assemble(
 fn identity(
     request: &Request<'_>,
     customising: &Customising,
-    index: &Index,
-    layers: &Layers,
+    supply: &Supply,
+    layers: Option<&Layers>,
     format: &str,
     epoch: i64,
 ) -> Result<Uuid> {
-    let keys = [Some(&layers.base), Some(&layers.initramfs), Some(&layers.system), layers.packages.as_ref()];
-    let keys: Vec<&str> = keys.into_iter().flatten().map(|layer| layer.key.as_str()).collect();
-    let mirrors: Vec<&str> = index.sources.iter().map(|source| source.uri.as_str()).collect();
+    let keys: Vec<&str> = layers.into_iter().flat_map(Layers::all).map(|layer| layer.key.as_str()).collect();
+    let supply = supply.identity();
     let mut guest = request.guest.clone();
     for script in [&mut guest.firstboot, &mut guest.firstlogin].into_iter().flatten() {
         // Where it was read from decides nothing; its digest does.
@@ -280,7 +391,7 @@ fn identity(
         &request.architecture,
         &request.storage.disks,
         request.storage.table,
-        mirrors,
+        supply,
         &request.components,
         epoch,
     );
@@ -330,10 +441,13 @@ fn layers(
         index.sources.iter().map(|source| format!("{} {}", source.suite, source.digest)).collect();
     let base = digest(BTreeMap::from([
         ("recipe", RECIPE.to_string()),
-        ("tool", format!("{} {}", host.bootstrap.name, host.bootstrap.version)),
+        (
+            "tool",
+            host.bootstrap.as_ref().map_or(String::new(), |tool| format!("{} {}", tool.name, tool.version)),
+        ),
         ("suite", format!("{} {}", suite.distro, suite.codename)),
         ("architecture", request.architecture.clone()),
-        ("variant", request.variant.to_owned()),
+        ("variant", request.variant.pattern.to_owned()),
         ("releases", releases.join("\n")),
         ("components", request.components.join(" ")),
         ("packages", request.base.join(" ")),
@@ -403,8 +517,12 @@ fn secrets(appliance: &Appliance, request: &Request<'_>, access: Access, id: Uui
 /// that is on the root file system unless it has one of its own.
 fn packages_fit(plan: &Plan) -> Result<()> {
     let Some(holder) = plan.holder_of("/usr") else { return Ok(()) };
-    let (packages, copied) = (plan.packages.installed_size(), plan.customising.size());
-    let installed = packages.bytes().saturating_add(copied.bytes());
+    let (files, size) = match &plan.tree.existing {
+        Some(tree) => ("files of the tree", tree.size),
+        None => ("packages", plan.packages.installed_size()),
+    };
+    let copied = plan.customising.size();
+    let installed = size.bytes().saturating_add(copied.bytes());
     // File systems keep back some 6 % for inode tables, journal and root's reserve.
     let needed = (installed + ROOM_BESIDE_PACKAGES) * 100 / 94;
     if holder.size.bytes() >= needed {
@@ -418,7 +536,7 @@ fn packages_fit(plan: &Plan) -> Result<()> {
         _ => ("a root file system", "with --rootsize or in the partition file, or enlarge --size"),
     };
     Err(Error::config(format!(
-        "the packages take {packages} installed{and_copied}, and do not fit into {what} of {}",
+        "the {files} take {size} installed{and_copied}, and do not fit into {what} of {}",
         holder.size
     ))
     .hint(format!("Give it at least {needed} {cure}.")))

@@ -12,6 +12,7 @@ use super::Customising;
 use super::disks::{Disk, Volume};
 use super::network::{GuestNetwork, Nic};
 use super::stage::Stage;
+use super::tree::TreeUse;
 use crate::host::access::Access;
 use crate::suite::Suite;
 use crate::templates::Templates;
@@ -32,8 +33,11 @@ pub struct Plan {
     pub architecture: String,
     /// The hypervisor and what it gives to the guest.
     pub target: Target,
-    /// Where packages come from.
+    /// Where packages come from; without sources where the tree is there already.
     pub archive: Archive,
+    /// What is done with the tree.
+    #[serde(default)]
+    pub tree: TreeUse,
     /// Which packages.
     pub packages: Packages,
     /// The machine's own settings.
@@ -41,7 +45,8 @@ pub struct Plan {
     /// What else its owner puts into it.
     #[serde(default)]
     pub customising: Customising,
-    /// The disks, in the order in which the machine sees them. The first one is started.
+    /// The disks, in the order in which the machine sees them. The first one is started. None where the
+    /// tree itself is wanted.
     pub disks: Vec<Disk>,
     /// What of this host is used.
     pub host: HostUse,
@@ -85,7 +90,7 @@ pub struct Target {
 }
 
 /// Where packages come from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Archive {
     /// One entry per suite at a mirror.
     pub sources: Vec<Source>,
@@ -105,6 +110,43 @@ pub struct Archive {
     pub stages: PathBuf,
     /// Directory of the .debs on this host.
     pub archives: PathBuf,
+    /// Where .debs are looked for before they are downloaded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<Medium>,
+}
+
+/// A personal package archive of Launchpad.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ppa {
+    /// Who it belongs to.
+    pub owner: String,
+    /// Its name among those of its owner.
+    pub name: String,
+    /// Its component.
+    pub component: String,
+    /// Fingerprint of the key that signs it, in hexadecimal.
+    pub fingerprint: String,
+    /// File of this host with that key and no other.
+    pub keyring: PathBuf,
+}
+
+/// Something that has .debs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Medium {
+    /// What it is.
+    pub kind: MediumKind,
+    /// Where it is on this host.
+    pub path: PathBuf,
+}
+
+/// Kinds of [`Medium`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MediumKind {
+    /// An image with an ISO 9660 file system.
+    Iso,
+    /// A tar archive, plain or with gzip.
+    Tarball,
 }
 
 /// One suite at a mirror.
@@ -118,10 +160,23 @@ pub struct Source {
     pub digest: String,
     /// Whether it is the security pocket.
     pub security: bool,
+    /// Base address in the machine's own sources, where another mirror serves the build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_uri: Option<String>,
+    /// The personal package archive that it is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ppa: Option<Ppa>,
+}
+
+impl Source {
+    /// Where the machine's own sources find it, if not in a directory of this host.
+    pub fn address_for_guest(&self) -> &str {
+        self.guest_uri.as_deref().unwrap_or(&self.uri)
+    }
 }
 
 /// Which packages are installed, and in which layers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Packages {
     /// Names of the base layer, beside the variant's: init system, kernel, initramfs tool.
     pub base: Vec<String>,
@@ -147,8 +202,8 @@ pub struct Packages {
     pub pattern: String,
     /// Everything that will be installed, in about the order in which it is unpacked.
     pub resolved: Vec<Package>,
-    /// Layers from the bottom to the top.
-    pub layers: Layers,
+    /// Layers from the bottom to the top; none where the tree is there already.
+    pub layers: Option<Layers>,
 }
 
 impl Packages {
@@ -189,6 +244,13 @@ pub struct Package {
     pub sha256: String,
     /// File name in the store.
     pub file: String,
+}
+
+impl Layers {
+    /// All of them, from the bottom to the top.
+    pub fn all(&self) -> impl Iterator<Item = &Layer> {
+        [&self.base, &self.initramfs, &self.system].into_iter().chain(&self.packages)
+    }
 }
 
 /// The cached layers of a tree.
@@ -276,8 +338,8 @@ pub struct Script {
 pub struct HostUse {
     /// How ownership is made exact.
     pub privilege: Privilege,
-    /// Bootstrap tool with its version.
-    pub bootstrap: BootstrapTool,
+    /// Bootstrap tool with its version; none where the tree is there already.
+    pub bootstrap: Option<BootstrapTool>,
     /// Directory for scratch files of this build.
     pub scratch: PathBuf,
     /// Cache directory; none with `--no-cache`.

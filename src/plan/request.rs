@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::archive::hex;
+use super::archive::{NO_SECURITY, hex};
 use super::customise::Customised;
 use super::storage::Storage;
+use super::variant::{self, Variant};
 use super::word::{self, Word};
-use super::{Guest, GuestNetwork, Script, User, checks, coming, network, resolve};
+use super::{Guest, GuestNetwork, Medium, Script, User, checks, coming, media, network, ppa, resolve, tree};
 use crate::appliance::Appliance;
 use crate::error::{Error, Result};
 use crate::hypervisor::{self, Hypervisor};
@@ -23,7 +24,9 @@ pub(super) struct Request<'a> {
     pub architecture: String,
     pub flavour: String,
     pub components: Vec<String>,
-    pub variant: &'static str,
+    pub variant: Variant,
+    pub media: Vec<Medium>,
+    pub ppas: Vec<ppa::Name>,
     pub base: Vec<String>,
     pub system: Vec<String>,
     pub added: Vec<String>,
@@ -35,6 +38,7 @@ pub(super) struct Request<'a> {
     pub scripts: Scripts,
     pub customised: Customised,
     pub recommends: bool,
+    pub memory: Option<tree::Memory>,
     /// No time in the image is later, where the environment says so.
     pub epoch: Option<i64>,
 }
@@ -89,19 +93,32 @@ impl<'a> Request<'a> {
         for component in &components {
             check(known_component(suite, component));
         }
-        for (option, address) in
-            [("--mirror", &appliance.mirror), ("--security-mirror", &appliance.security_mirror)]
-        {
+        for (option, address) in [
+            ("--mirror", &appliance.mirror),
+            ("--security-mirror", &appliance.security_mirror),
+            ("--install-mirror", &appliance.install_mirror),
+            ("--install-security-mirror", &appliance.install_security_mirror),
+        ] {
             if let Some(address) = address {
                 check(checks::mirror(option, address));
             }
         }
+        if appliance.install_security_mirror.is_some()
+            && appliance.security_mirror.as_deref() == Some(NO_SECURITY)
+        {
+            check(Err(Error::config("there is no security pocket for --install-security-mirror")
+                .hint("Leave it out, or --security-mirror none.")));
+        }
         if let Some(proxy) = &appliance.proxy {
             check(checks::proxy(proxy));
         }
-        let variant = variant_pattern(appliance.variant.as_deref())
-            .map_err(|error| check(Err(error)))
-            .unwrap_or_default();
+        let variant = variant::find(appliance.variant.as_deref()).map_err(|error| check(Err(error))).ok();
+        let (media, wrong_media) = media::read(appliance);
+        wrong_media.into_iter().for_each(|error| check(Err(error)));
+        let (ppas, wrong_ppas) = ppa::read(&appliance.ppas, &suite.distro);
+        wrong_ppas.into_iter().for_each(|error| check(Err(error)));
+        let (memory, wrong_tree) = tree::read(appliance);
+        wrong_tree.into_iter().for_each(|error| check(Err(error)));
         let epoch = match std::env::var_os("SOURCE_DATE_EPOCH") {
             Some(text) => checks::epoch(&text.to_string_lossy()).map_err(|error| check(Err(error))).ok(),
             None => None,
@@ -119,6 +136,7 @@ impl<'a> Request<'a> {
         let customised = Customised::read(appliance, registry, &mut problems);
         Error::all(problems)?;
         let storage = storage.unwrap_or_default();
+        let Some(variant) = variant else { return Err(Error::config("there is no variant")) };
 
         if !guest.user.keys.is_empty() || !guest.root_keys.is_empty() {
             added.push(suite.ssh.package.clone());
@@ -143,6 +161,8 @@ impl<'a> Request<'a> {
             flavour,
             components,
             variant,
+            media,
+            ppas,
             base,
             system,
             added,
@@ -153,13 +173,14 @@ impl<'a> Request<'a> {
             scripts,
             customised,
             recommends: appliance.install_recommends,
+            memory,
             epoch,
         })
     }
 
     pub(super) fn packages(&self) -> resolve::Request<'_> {
         resolve::Request {
-            variant: self.variant,
+            variant: self.variant.pattern,
             base: &self.base,
             system: &self.system,
             added: &self.added,
@@ -219,17 +240,6 @@ fn known_component(suite: &Suite, component: &str) -> Result<()> {
     let error = Error::config(format!("{} has no component `{component}`", suite.title()))
         .hint(format!("Components: {}.", known.join(", ")));
     Err(checks::with_near_matches(error, component, known.into_iter()))
-}
-
-/// apt's pattern for a variant of debootstrap's.
-fn variant_pattern(variant: Option<&str>) -> Result<&'static str> {
-    match variant {
-        None | Some("minbase") => Ok("?or(?essential,?priority(required))"),
-        Some("important") => Ok("?or(?essential,?priority(required),?priority(important))"),
-        Some(other) => Err(Error::config(format!("there is no variant `{other}`")).hint(
-            "Variants: minbase (the default), important (what debootstrap installs without a variant).",
-        )),
-    }
 }
 
 /// What the initial RAM file system is made of or takes in: what the disks need, too.

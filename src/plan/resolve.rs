@@ -207,7 +207,8 @@ fn ask_apt(runner: &Runner, index: &Index, words: &[String]) -> Result<Vec<Packa
     let outcome = index
         .apt
         .command(runner, "apt-get")
-        .args(["install", "--print-uris", "--quiet"])
+        // Without the word for it apt prints the MD5 of a file, which programs once expected.
+        .args(["install", "--print-uris", "--quiet", "-oAcquire::ForceHash=SHA256"])
         .arg(format!("-oDir::Cache::Archives={}", empty.display()))
         .args(words)
         .outcome()?;

@@ -37,10 +37,12 @@ pub fn run(site: &Site<'_>, root: &Path) -> Result<()> {
 }
 
 fn first_tree(site: &Site<'_>, root: &Path) -> Result<()> {
-    match site.plan.host.bootstrap.name.as_str() {
-        "mmdebstrap" => with_mmdebstrap(site, root),
-        "debootstrap" => with_debootstrap(site, root),
-        other => Err(Error::build(format!("there is no way to bootstrap with {other}"))),
+    match site.plan.host.bootstrap.as_ref().map(|tool| tool.name.as_str()) {
+        Some("mmdebstrap") => with_mmdebstrap(site, root),
+        Some("debootstrap") => with_debootstrap(site, root),
+        other => {
+            Err(Error::build(format!("there is no way to bootstrap with {}", other.unwrap_or("nothing"))))
+        }
     }
 }
 
@@ -141,7 +143,8 @@ fn with_debootstrap(site: &Site<'_>, root: &Path) -> Result<()> {
         } else {
             "--merged-usr"
         });
-    if plan.packages.variant.as_deref() != Some("important") {
+    // The rest of another variant comes with the completion of the base layer.
+    if !matches!(plan.packages.variant.as_deref(), Some("important" | "standard")) {
         command = command.arg("--variant=minbase");
     }
     // With its log-in, which must not stand in argv.

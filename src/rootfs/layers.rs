@@ -13,6 +13,8 @@
 //! takes one processor for as long as they take another, so it grows beside them, and a layer that
 //! touches it brings its own.
 //!
+//! A tree that somebody else has made is one layer, which nothing is written to.
+//!
 //! Where the kernel cannot overlay, there is one directory, in which the same steps happen one after
 //! the other, and nothing is kept.
 
@@ -48,11 +50,32 @@ impl Tree {
 
 /// Makes the layers that are missing, and puts a writable tree on top of all.
 pub fn tree(site: &Site<'_>, growing: &Path) -> Result<Tree> {
-    if site.plan.host.overlay { overlaid(site, growing) } else { flat(site) }
+    if let Some(existing) = &site.plan.tree.existing {
+        return over_existing(site, &existing.path);
+    }
+    let layers = site.plan.packages.layers.as_ref();
+    let layers = layers.ok_or_else(|| Error::build("the plan has neither layers nor a tree"))?;
+    if site.plan.host.overlay { overlaid(site, layers, growing) } else { flat(site, layers) }
 }
 
-fn overlaid(site: &Site<'_>, growing: &Path) -> Result<Tree> {
-    let layers = &site.plan.packages.layers;
+/// A writable tree over one that is not written to.
+fn over_existing(site: &Site<'_>, existing: &Path) -> Result<Tree> {
+    let place = site.place.join("machine");
+    if site.plan.host.overlay {
+        return on_top(&[existing], &place);
+    }
+    super::copy(&site.runner, existing, &place)?;
+    Ok(Tree { path: place, overlay: None })
+}
+
+/// A writable tree in `place` over the layers `below`.
+fn on_top(below: &[&Path], place: &Path) -> Result<Tree> {
+    let path = place.join("root");
+    let overlay = Overlay::mount(below, &place.join("upper"), &place.join("work"), &path)?;
+    Ok(Tree { path, overlay: Some(overlay) })
+}
+
+fn overlaid(site: &Site<'_>, layers: &plan::Layers, growing: &Path) -> Result<Tree> {
     let host = &site.plan.host;
     let shelf = Shelf { site, growing, kept: host.cache.as_deref().map(Cache::layers_in) };
     let base = shelf.layer(Step::Bootstrap, &layers.base, &[], |root| bootstrap::run(site, root))?;
@@ -61,7 +84,7 @@ fn overlaid(site: &Site<'_>, growing: &Path) -> Result<Tree> {
         let boot = scope.spawn(|| {
             shelf.layer(Step::Initramfs, &layers.initramfs, &[&base], |root| initramfs::make(site, root))
         });
-        let above = packages_above(site, &shelf, &base);
+        let above = packages_above(site, layers, &shelf, &base);
         let boot =
             boot.join().unwrap_or_else(|_| Err(Error::build("making the initramfs: the thread panicked")));
         (boot, above)
@@ -71,15 +94,16 @@ fn overlaid(site: &Site<'_>, growing: &Path) -> Result<Tree> {
     let boot = boot?;
 
     let below: Vec<&Path> = [&base, &boot].into_iter().chain(&above).map(PathBuf::as_path).collect();
-    let place = site.scratch.join("machine");
-    let path = place.join("root");
-    let overlay = Overlay::mount(&below, &place.join("upper"), &place.join("work"), &path)?;
-    Ok(Tree { path, overlay: Some(overlay) })
+    on_top(&below, &site.place.join("machine"))
 }
 
 /// The layers of packages over the base layer.
-fn packages_above(site: &Site<'_>, shelf: &Shelf<'_>, base: &Path) -> Result<Vec<PathBuf>> {
-    let layers = &site.plan.packages.layers;
+fn packages_above(
+    site: &Site<'_>,
+    layers: &plan::Layers,
+    shelf: &Shelf<'_>,
+    base: &Path,
+) -> Result<Vec<PathBuf>> {
     let system = shelf.layer(Step::System, &layers.system, &[base], |root| {
         packages::install_system(site, root)?;
         initramfs::make_if_touched(site, root)
@@ -92,13 +116,13 @@ fn packages_above(site: &Site<'_>, shelf: &Shelf<'_>, base: &Path) -> Result<Vec
     Ok(vec![system, added])
 }
 
-fn flat(site: &Site<'_>) -> Result<Tree> {
-    let path = site.scratch.join("machine");
+fn flat(site: &Site<'_>, layers: &plan::Layers) -> Result<Tree> {
+    let path = site.place.join("machine");
     let sink = site.runner.sink().as_ref();
     std::fs::create_dir_all(&path).context(Kind::Build, || format!("creating {}", path.display()))?;
     event::step(sink, Step::Bootstrap, || Ok((bootstrap::run(site, &path)?, Outcome::Done)))?;
     event::step(sink, Step::System, || Ok((packages::install_system(site, &path)?, Outcome::Done)))?;
-    if site.plan.packages.layers.packages.is_some() {
+    if layers.packages.is_some() {
         event::step(sink, Step::Packages, || Ok((packages::install_added(site, &path)?, Outcome::Done)))?;
     }
     event::step(sink, Step::Initramfs, || Ok((initramfs::make(site, &path)?, Outcome::Done)))?;
@@ -134,6 +158,11 @@ impl Shelf<'_> {
             if slot.is_whole() {
                 slot.touch()?;
                 return Ok((kept, Outcome::Cached));
+            }
+            if self.site.plan.tree.memory.is_some() {
+                // What is made in memory stays off the disk.
+                drop(slot);
+                return Ok((self.grow(&layer.key, below, make)?, Outcome::Done));
             }
             // One that is there and not whole may have lost its files with the power.
             tree::remove(&kept)?;

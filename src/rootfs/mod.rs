@@ -9,6 +9,7 @@ mod boot_scripts;
 pub mod bootstrap;
 mod console;
 mod copied;
+mod copy;
 mod exec;
 mod identity;
 pub mod initramfs;
@@ -20,6 +21,7 @@ pub mod packages;
 mod progress;
 pub mod seal;
 mod sources;
+pub mod survey;
 mod templates;
 mod users;
 
@@ -27,6 +29,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use self::ahead::Ahead;
+pub use self::copy::copy;
 use crate::error::Result;
 use crate::host::access::Access;
 use crate::host::mounts::{View, make_devices};
@@ -46,26 +49,30 @@ pub struct Site<'a> {
     pub seeds: Option<&'a str>,
     /// Scratch directory of this build.
     pub scratch: PathBuf,
+    /// Directory that the machine's own tree is made in.
+    pub place: PathBuf,
     devices: PathBuf,
     /// Packages without their compression, where a whole tree is to be made.
     ahead: Option<Ahead>,
 }
 
 impl<'a> Site<'a> {
-    /// Prepares a site in `scratch`.
+    /// Prepares a site in `scratch`, for a tree in `place`.
     pub fn prepare(
         plan: &'a Plan,
         secrets: &'a Secrets,
         runner: &Runner,
         scratch: &Path,
+        place: &Path,
     ) -> Result<Site<'a>> {
         let (access, seeds) = (&secrets.access, secrets.seeds.as_deref());
         let devices = scratch.join("dev");
         make_devices(&devices)?;
         let runner = runner.clone().with_env("SOURCE_DATE_EPOCH", plan.epoch.to_string());
-        let from_nothing = !plan.packages.layers.base.cached;
+        let from_nothing = plan.packages.layers.as_ref().is_some_and(|layers| !layers.base.cached);
         let ahead = from_nothing.then(|| Ahead::begin(plan, &runner, &scratch.join("ahead"))).transpose()?;
-        Ok(Site { plan, runner, access, seeds, scratch: scratch.to_owned(), devices, ahead })
+        let (scratch, place) = (scratch.to_owned(), place.to_owned());
+        Ok(Site { plan, runner, access, seeds, scratch, place, devices, ahead })
     }
 
     /// Says that all packages are installed.
@@ -85,6 +92,18 @@ impl<'a> Site<'a> {
         let inside = self.view(root).chroot().hook()?;
         Ok(self.runner.command(program).env("HOME", "/root").before_exec(inside).of_tree(root))
     }
+}
+
+/// Makes the finished tree this machine and no other. One that somebody else has made keeps its packages,
+/// users, locale and sources.
+pub fn configure_existing(site: &Site<'_>, secrets: &Secrets, path: &Path) -> Result<()> {
+    let root = Root::open(path)?;
+    identity::configure(site.plan, &root)?;
+    network::configure(site, &root)?;
+    mounts::configure(site.plan, &root)?;
+    console::configure(site.plan, &root)?;
+    boot_scripts::configure(site.plan, secrets, &root)?;
+    templates::configure(site.plan, &secrets.templates, &root)
 }
 
 /// Makes the tree this machine and no other.

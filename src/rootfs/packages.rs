@@ -174,9 +174,8 @@ pub fn check_versions(plan: &Plan, root: &Root) -> Result<()> {
 
 /// What is installed in the tree, sorted by name.
 pub fn installed(plan: &Plan, root: &Root) -> Result<Vec<Package>> {
-    let text =
-        root.read(STATUS, STATUS_LIMIT)?.ok_or_else(|| Error::build("the tree has no dpkg status file"))?;
-    let mut packages: Vec<Package> = text.split("\n\n").filter_map(parse_stanza).collect();
+    let mut packages =
+        all_installed(root)?.ok_or_else(|| Error::build("the tree has no dpkg status file"))?;
     for package in &mut packages {
         let known = plan.packages.resolved.iter().find(|known| {
             known.name == package.name
@@ -191,6 +190,12 @@ pub fn installed(plan: &Plan, root: &Root) -> Result<Vec<Package>> {
     }
     packages.sort();
     Ok(packages)
+}
+
+/// What dpkg's database says; none where there is no database.
+pub fn all_installed(root: &Root) -> Result<Option<Vec<Package>>> {
+    let text = root.read(STATUS, STATUS_LIMIT)?;
+    Ok(text.map(|text| text.split("\n\n").filter_map(parse_stanza).collect()))
 }
 
 /// Reads a stanza of dpkg's status file; none for a package that is not installed.

@@ -1,8 +1,8 @@
 //! apt's sources in the guest: all pockets, in the format that the release expects.
 
-use crate::error::Result;
+use crate::error::{Context, Kind, Result};
 use crate::host::tree::Root;
-use crate::plan::{Plan, Source};
+use crate::plan::{Plan, Ppa, Source};
 use crate::suite::SourcesFormat;
 
 const OTHER_FILE: &str = "/etc/apt/sources.list";
@@ -17,7 +17,30 @@ pub(super) fn configure(plan: &Plan, root: &Root) -> Result<()> {
         SourcesFormat::List => list(plan),
         SourcesFormat::Deb822 => deb822(plan, &sources.signed_by),
     };
-    root.write(&sources.file, 0o644, text)
+    root.write(&sources.file, 0o644, text)?;
+    plan.archive.sources.iter().try_for_each(|source| match &source.ppa {
+        Some(ppa) => own_archive(source, ppa, root),
+        None => Ok(()),
+    })
+}
+
+/// Writes the source of a personal package archive, with its key, which vouches for this archive alone.
+fn own_archive(source: &Source, ppa: &Ppa, root: &Root) -> Result<()> {
+    let context = || format!("reading the key {}", ppa.keyring.display());
+    let key = std::fs::read(&ppa.keyring).context(Kind::Build, context)?;
+    let stem = stem(ppa);
+    let keyring = format!("/etc/apt/keyrings/{stem}.gpg");
+    root.write(&keyring, 0o644, key)?;
+    root.write(format!("/etc/apt/sources.list.d/{stem}.list"), 0o644, own_line(source, ppa, &keyring))
+}
+
+/// The stem of the files' names. apt passes over names with other characters (sources.list(5)).
+fn stem(ppa: &Ppa) -> String {
+    format!("{}-ubuntu-{}", ppa.owner, ppa.name).replace('+', "-")
+}
+
+fn own_line(source: &Source, ppa: &Ppa, keyring: &str) -> String {
+    format!("deb [signed-by={keyring}] {} {} {}\n", source.address_for_guest(), source.suite, ppa.component)
 }
 
 /// Where the guest finds a suite: where the build found it, unless that was a directory of this host's,
@@ -30,7 +53,7 @@ fn address<'a>(plan: &'a Plan, source: &'a Source) -> &'a str {
         true => release.security,
         false => release.main,
     };
-    on_the_network(&source.uri, own)
+    on_the_network(source.address_for_guest(), own)
 }
 
 fn on_the_network<'a>(uri: &'a str, otherwise: &'a str) -> &'a str {
@@ -42,15 +65,15 @@ fn on_the_network<'a>(uri: &'a str, otherwise: &'a str) -> &'a str {
 fn list(plan: &Plan) -> String {
     let components = plan.archive.components.join(" ");
     let line = |source: &Source| format!("deb {} {} {components}\n", address(plan, source), source.suite);
-    plan.archive.sources.iter().map(line).collect()
+    plan.archive.sources.iter().filter(|source| source.ppa.is_none()).map(line).collect()
 }
 
 /// sources.list(5), one stanza per mirror.
 fn deb822(plan: &Plan, signed_by: &str) -> String {
     let mut stanzas: Vec<(&Source, Vec<&str>)> = Vec::new();
-    for source in &plan.archive.sources {
+    for source in plan.archive.sources.iter().filter(|source| source.ppa.is_none()) {
         let same = |(first, _): &&mut (&Source, Vec<&str>)| {
-            first.uri == source.uri && first.security == source.security
+            first.address_for_guest() == source.address_for_guest() && first.security == source.security
         };
         match stanzas.iter_mut().find(same) {
             Some((_, suites)) => suites.push(&source.suite),
@@ -73,6 +96,30 @@ fn deb822(plan: &Plan, signed_by: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_personal_archive_has_its_own_file_and_key() {
+        let room = tempfile::tempdir().unwrap();
+        let keyring = room.path().join("key.gpg");
+        std::fs::write(&keyring, "key").unwrap();
+        let root = Root::open(room.path()).unwrap();
+        let (owner, name) = ("git-core+x".to_owned(), "ppa".to_owned());
+        let ppa = Ppa { owner, name, component: "main".into(), fingerprint: "AB".into(), keyring };
+        let source = Source {
+            uri: "http://cache.example/git-core/ppa/ubuntu".into(),
+            suite: "jammy".into(),
+            digest: String::new(),
+            security: false,
+            guest_uri: Some("https://ppa.launchpadcontent.net/git-core/ppa/ubuntu".into()),
+            ppa: None,
+        };
+        own_archive(&source, &ppa, &root).unwrap();
+        let keyring = "/etc/apt/keyrings/git-core-x-ubuntu-ppa.gpg";
+        assert_eq!(root.read(keyring, 10).unwrap().as_deref(), Some("key"));
+        let line = root.read("/etc/apt/sources.list.d/git-core-x-ubuntu-ppa.list", 1000).unwrap().unwrap();
+        let address = "https://ppa.launchpadcontent.net/git-core/ppa/ubuntu";
+        assert_eq!(line, format!("deb [signed-by={keyring}] {address} jammy main\n"));
+    }
 
     #[test]
     fn no_directory_of_the_host_gets_into_the_guest() {

@@ -177,6 +177,13 @@ impl Ui {
         }
     }
 
+    /// Says what is good to know now that it is done.
+    pub fn say(&self, text: &str) {
+        if !self.json && self.verbosity > Verbosity::Quiet {
+            to_stderr(text);
+        }
+    }
+
     /// Says why the program ends.
     pub fn error(&self, error: &Error) {
         self.reporter.end();

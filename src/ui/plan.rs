@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use super::style::{Style, Tone, printable};
 use crate::disk::layout::FileSystem;
 use crate::plan::{
-    Addressing, Archive, Connection, Content, Copied, Customising, Guest, GuestNetwork, HostUse, Layer, Nic,
-    Packages, Placement, Plan, Privilege, Table, Volume, mirror_origin,
+    Addressing, Archive, Connection, Content, Copied, Customising, ExistingTree, Guest, GuestNetwork, Layer,
+    Nic, Packages, Placement, Plan, Privilege, Table, Volume, bootstrap_tool, mirror_origin,
 };
 use crate::units::Size;
 
@@ -20,15 +20,20 @@ const LABEL: usize = 16;
 pub fn render(plan: &Plan, every_package: bool, style: Style) -> String {
     let mut page = Page { text: String::new(), style };
     system(&mut page, plan);
-    archive(&mut page, &plan.archive);
-    packages(&mut page, &plan.packages);
-    guest(&mut page, &plan.guest);
+    match &plan.tree.existing {
+        Some(existing) => tree_there(&mut page, existing),
+        None => {
+            archive(&mut page, &plan.archive);
+            packages(&mut page, &plan.packages);
+        }
+    }
+    guest(&mut page, &plan.guest, plan.tree.existing.is_some());
     network(&mut page, &plan.guest.network, &plan.target.nic);
     customising(&mut page, &plan.customising);
     disks(&mut page, plan);
-    host(&mut page, &plan.host);
+    host(&mut page, plan);
     output(&mut page, plan);
-    if every_package {
+    if every_package && !plan.packages.resolved.is_empty() {
         every(&mut page, &plan.packages);
     }
     page.text
@@ -83,10 +88,22 @@ fn archive(page: &mut Page, archive: &Archive) {
         let label = if number == 0 { "Sources" } else { "" };
         page.line(label, &format!("{} {}", source.uri, source.suite));
     }
+    let mut for_guest: Vec<&str> =
+        archive.sources.iter().filter_map(|source| source.guest_uri.as_deref()).collect();
+    for_guest.dedup();
+    for (number, address) in for_guest.into_iter().enumerate() {
+        page.line(if number == 0 { "In the machine" } else { "" }, address);
+    }
+    for ppa in archive.sources.iter().filter_map(|source| source.ppa.as_ref()) {
+        page.line("PPA", &format!("{}/{}, signed by {}", ppa.owner, ppa.name, ppa.fingerprint));
+    }
     page.line("Components", &archive.components.join(" "));
     page.line("Mirror from", mirror_origin(&archive.mirror_origin));
     page.line("Keyring", &archive.keyring.display().to_string());
     page.some("Proxy", archive.proxy.as_deref());
+    for (number, medium) in archive.media.iter().enumerate() {
+        page.line(if number == 0 { "Packages from" } else { "" }, &medium.path.display().to_string());
+    }
 }
 
 fn packages(page: &mut Page, packages: &Packages) {
@@ -112,10 +129,11 @@ fn packages(page: &mut Page, packages: &Packages) {
             packages.installed_size()
         ),
     );
-    page.line("Layers", &layer("base", &packages.layers.base));
-    page.line("", &layer("initramfs", &packages.layers.initramfs));
-    page.line("", &layer("system", &packages.layers.system));
-    if let Some(added) = &packages.layers.packages {
+    let Some(layers) = &packages.layers else { return };
+    page.line("Layers", &layer("base", &layers.base));
+    page.line("", &layer("initramfs", &layers.initramfs));
+    page.line("", &layer("system", &layers.system));
+    if let Some(added) = &layers.packages {
         page.line("", &layer("packages", added));
     }
 }
@@ -126,10 +144,21 @@ fn layer(name: &str, layer: &Layer) -> String {
     format!("{name:10} {key:12} {state}")
 }
 
-fn guest(page: &mut Page, guest: &Guest) {
-    let user = &guest.user;
+fn guest(page: &mut Page, guest: &Guest, as_the_tree_is: bool) {
     page.heading("Machine");
     page.line("Host name", &format!("{}.{}", guest.hostname, guest.domain));
+    if !as_the_tree_is {
+        users(page, guest);
+    }
+    for (label, script) in [("First boot", &guest.firstboot), ("First login", &guest.firstlogin)] {
+        let path = script.as_ref().map(|script| script.path.display().to_string());
+        page.line(label, path.as_deref().unwrap_or("no script"));
+    }
+    page.line("Kernel options", &guest.kernel_options);
+}
+
+fn users(page: &mut Page, guest: &Guest) {
+    let user = &guest.user;
     page.line("Locale", &guest.locale);
     page.line("Time zone", &guest.timezone);
     let mut about = format!("{} ({})", user.name, user.full_name);
@@ -150,11 +179,6 @@ fn guest(page: &mut Page, guest: &Guest) {
     let root = if guest.root_password { "can log in by password" } else { "cannot log in by password" };
     page.line("Root", root);
     page.line("SSH keys", &format!("{} for the user, {} for root", user.keys.len(), guest.root_keys.len()));
-    for (label, script) in [("First boot", &guest.firstboot), ("First login", &guest.firstlogin)] {
-        let path = script.as_ref().map(|script| script.path.display().to_string());
-        page.line(label, path.as_deref().unwrap_or("no script"));
-    }
-    page.line("Kernel options", &guest.kernel_options);
 }
 
 fn network(page: &mut Page, network: &GuestNetwork, nic: &Nic) {
@@ -261,7 +285,15 @@ fn row(number: &str, volume: &Volume<'_>) -> String {
     row.trim_end().to_owned()
 }
 
-fn host(page: &mut Page, host: &HostUse) {
+fn tree_there(page: &mut Page, tree: &ExistingTree) {
+    page.heading("Tree");
+    page.line("Directory", &format!("{}, not written to", tree.path.display()));
+    page.line("Size", &tree.size.to_string());
+    page.line("Kept", "packages, users, locale, time zone and sources of packages");
+}
+
+fn host(page: &mut Page, plan: &Plan) {
+    let Plan { host, tree, .. } = plan;
     page.heading("This host");
     let privilege = match &host.privilege {
         Privilege::Root => "root".to_owned(),
@@ -270,8 +302,14 @@ fn host(page: &mut Page, host: &HostUse) {
         }
     };
     page.line("Privilege", &privilege);
-    page.line("Bootstrap", &format!("{} {}", host.bootstrap.name, host.bootstrap.version));
+    if host.bootstrap.is_some() {
+        page.line("Bootstrap", &bootstrap_tool(plan));
+    }
     page.line("Scratch", &host.scratch.display().to_string());
+    let directory = tree.directory.as_ref().map(|path| path.display().to_string());
+    page.some("Tree in", directory.as_deref());
+    let memory = tree.memory.map(|size| format!("memory, {size}; layers that are made are not kept"));
+    page.some("Tree in", memory.as_deref());
     let cache = host.cache.as_ref().map(|path| path.display().to_string());
     page.line("Cache", cache.as_deref().unwrap_or("not used"));
 }
@@ -279,6 +317,9 @@ fn host(page: &mut Page, host: &HostUse) {
 fn output(page: &mut Page, plan: &Plan) {
     let output = &plan.output;
     page.heading("Output");
+    if plan.tree.only {
+        return page.line("Tree", &output.directory.display().to_string());
+    }
     let replaced = if output.overwrite { ", replaced if it exists" } else { "" };
     page.line("Directory", &format!("{}{replaced}", output.directory.display()));
     for (number, disk) in plan.disks.iter().enumerate() {
@@ -307,8 +348,8 @@ mod tests {
     use crate::plan::copy_list::Owner;
     use crate::plan::stage::Stage;
     use crate::plan::{
-        BootstrapTool, Disk, Exec, Layers, Output, Package, Partition, Script, Seeds, Source, Target,
-        TemplateFile, User,
+        BootstrapTool, Disk, Exec, HostUse, Layers, Output, Package, Partition, Script, Seeds, Source,
+        Target, TemplateFile, TreeUse, User,
     };
     use crate::suite::Registry;
     use uuid::Uuid;
@@ -369,6 +410,8 @@ mod tests {
                         suite: suite.into(),
                         digest: String::new(),
                         security: false,
+                        guest_uri: None,
+                        ppa: None,
                     })
                     .into(),
                 components: vec!["main".into(), "contrib".into()],
@@ -379,6 +422,7 @@ mod tests {
                 index: "/var/cache/rvmb/index".into(),
                 stages: "/var/cache/rvmb/index/resolved".into(),
                 archives: "/home/bob/.cache/rvmb/archives".into(),
+                media: vec![],
             },
             packages: Packages {
                 base: vec!["linux-image-cloud-amd64".into()],
@@ -392,12 +436,12 @@ mod tests {
                 variant: None,
                 pattern: "?essential".into(),
                 resolved: vec![package("libc6", 2_800_000), package("nginx", 500_000)],
-                layers: Layers {
+                layers: Some(Layers {
                     base: Layer { key: "0123456789abcdef0123".into(), cached: true },
                     initramfs: Layer { key: "1123456789abcdef0123".into(), cached: true },
                     system: Layer { key: "3123456789abcdef0123".into(), cached: true },
                     packages: Some(Layer { key: "2123456789abcdef0123".into(), cached: false }),
-                },
+                }),
             },
             guest: Guest {
                 hostname: "web".into(),
@@ -422,6 +466,7 @@ mod tests {
                 kernel_options: "console=tty0 console=ttyS0,115200".into(),
             },
             customising: Customising::default(),
+            tree: TreeUse::default(),
             disks: vec![Disk {
                 image: "web-disk0.qcow2".into(),
                 size: Size::mib(5228),
@@ -442,7 +487,7 @@ mod tests {
             }],
             host: HostUse {
                 privilege: Privilege::UserNamespace { subuid: 100_000, subgid: 100_000, count: 65_536 },
-                bootstrap: BootstrapTool { name: "mmdebstrap".into(), version: "1.3.5".into() },
+                bootstrap: Some(BootstrapTool { name: "mmdebstrap".into(), version: "1.3.5".into() }),
                 scratch: "/var/tmp".into(),
                 cache: Some("/home/bob/.cache/rvmb".into()),
                 overlay: true,
@@ -532,6 +577,28 @@ mod tests {
         ] {
             assert!(text.lines().any(|have| have == line), "{line}\nin\n{text}");
         }
+    }
+
+    #[test]
+    fn what_is_done_with_the_tree_is_said() {
+        let path = "/srv/trees/web".into();
+        let existing = ExistingTree { path, fingerprint: "ab".into(), size: Size::mib(400) };
+        let tree = TreeUse { existing: Some(existing), ..TreeUse::default() };
+        let (archive, packages) = (Archive::default(), Packages::default());
+        let there = render(&Plan { tree, archive, packages, ..plan() }, true, Style::new(false));
+        assert!(there.contains("/srv/trees/web, not written to") && there.contains("400 MiB"), "{there}");
+        for heading in ["Archive", "Packages", "Every package", "Groups"] {
+            assert!(!there.contains(heading), "{heading} in {there}");
+        }
+        let memory = TreeUse { memory: Some(Size::mib(2048)), ..TreeUse::default() };
+        assert!(render(&Plan { tree: memory, ..plan() }, false, Style::new(false)).contains("memory, 2 GiB"));
+        let only = TreeUse { only: true, ..TreeUse::default() };
+        let alone = render(&Plan { tree: only, disks: vec![], ..plan() }, false, Style::new(false));
+        assert!(alone.contains("Tree            /home/bob/debian-kvm"), "{alone}");
+        let mut other = plan();
+        other.archive.sources[0].guest_uri = Some("http://archive.example/debian".into());
+        let text = render(&other, false, Style::new(false));
+        assert!(text.contains("In the machine  http://archive.example/debian"), "{text}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The front's side: starting the keeper, mapping ids, sending the order, reading messages.
 
 use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,6 +13,8 @@ use crate::host::namespaces;
 use crate::host::run::Runner;
 use crate::host::tools;
 use crate::plan::Privilege;
+use crate::rootfs::survey::Survey;
+use crate::suite::Suite;
 
 /// Stem of the directories in which a worker tries what the kernel can do.
 pub(crate) const PROBE: &str = "rvmb-probe";
@@ -161,18 +163,36 @@ fn no_user_namespace(keeper: &mut Child) -> Error {
     namespaces::with_cures(Error::host(refused))
 }
 
-/// Asks a worker what this host can do for a build that keeps its files in `directories`.
-pub fn probe(runner: &Runner, privilege: &Privilege, directories: &[PathBuf]) -> Result<bool> {
+/// Asks a worker what this host can do for a build that keeps its files in `directories`, and with `memory`
+/// its tree in memory.
+pub fn probe(runner: &Runner, privilege: &Privilege, directories: &[PathBuf], memory: bool) -> Result<bool> {
     let mut scratch = Vec::new();
     for directory in directories {
         scratch.push(claim::fresh(directory, PROBE)?);
     }
-    let task = Task::Probe { directories: scratch.clone() };
+    let task = Task::Probe { directories: scratch.clone(), memory };
     let order = Order { task, places: Places { scratch, ..Places::default() } };
     let mut worker = Worker::start(runner, privilege, &order)?;
     match worker.wait(&crate::event::Silent)? {
         Answer::Probed { overlay } => Ok(overlay),
         other => Err(Error::build(format!("the worker answered {other:?} to a probe"))),
+    }
+}
+
+/// Looks at a tree that somebody else has made.
+pub fn survey(
+    runner: &Runner,
+    privilege: &Privilege,
+    path: &Path,
+    suite: &Suite,
+    architecture: &str,
+) -> Result<Survey> {
+    let (path, suite) = (path.to_owned(), Box::new(suite.clone()));
+    let task = Task::Survey { path, suite, architecture: architecture.to_owned() };
+    let order = Order { task, places: Places::default() };
+    match Worker::start(runner, privilege, &order)?.wait(&crate::event::Silent)? {
+        Answer::Surveyed { survey } => Ok(survey),
+        other => Err(Error::build(format!("the worker answered {other:?} to a survey"))),
     }
 }
 

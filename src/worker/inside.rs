@@ -16,6 +16,11 @@ use crate::host::mounts::{self, Overlay};
 use crate::host::namespaces;
 use crate::host::run::Runner;
 use crate::host::{seccomp, tree};
+use crate::rootfs::survey;
+use crate::units::Size;
+
+/// A tmpfs that only a few empty directories go into.
+const ROOM_FOR_PROBE: Size = Size::mib(1);
 
 /// The umask of everything that makes a tree.
 const UMASK: u32 = 0o022;
@@ -39,8 +44,15 @@ fn work(task: Task, pipe: &Arc<Pipe>) -> Result<Answer> {
     let sink: Arc<dyn Sink> = Arc::clone(pipe) as Arc<dyn Sink>;
     let runner = Runner::new(sink);
     match task {
-        Task::Probe { directories } => {
-            Ok(Answer::Probed { overlay: directories.iter().all(|place| can_overlay(place)) })
+        Task::Probe { directories, memory } => {
+            let mut overlay = directories.iter().all(|place| can_overlay(place));
+            if let (true, Some(place)) = (memory && overlay, directories.first()) {
+                overlay = can_overlay_in_memory(&place.join("memory"))?;
+            }
+            Ok(Answer::Probed { overlay })
+        }
+        Task::Survey { path, suite, architecture } => {
+            Ok(Answer::Surveyed { survey: survey::survey(&path, &suite, &architecture)? })
         }
         Task::Build { plan, secrets, scratch, layers, output } => {
             let workshop =
@@ -75,6 +87,14 @@ fn can_overlay(place: &Path) -> bool {
     // Whatever keeps the overlay from being made, there will be none.
     std::fs::create_dir(&lower).is_ok()
         && Overlay::mount(&[&lower], &upper, &work, &target).and_then(Overlay::close).is_ok()
+}
+
+/// Tries an overlay whose upper directory is in memory. Before Linux 6.6 a tmpfs holds no attributes of
+/// users, with which an overlay marks directories.
+fn can_overlay_in_memory(place: &Path) -> Result<bool> {
+    mounts::mount_memory(place, ROOM_FOR_PROBE)?;
+    let marked = rustix::fs::setxattr(place, "user.rvmb", b"y", rustix::fs::XattrFlags::empty());
+    Ok(marked.is_ok() && can_overlay(place))
 }
 
 /// Sends events to the front.

@@ -30,6 +30,8 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::event::Event;
 use crate::format::Written;
 use crate::plan::{Package, Plan, Secrets};
+use crate::rootfs::survey::Survey;
+use crate::suite::Suite;
 
 pub use places::Places;
 
@@ -54,6 +56,17 @@ pub enum Task {
     Probe {
         /// Scratch directories on the file systems of the layers and of the tree.
         directories: Vec<PathBuf>,
+        /// Whether the tree is made in memory.
+        memory: bool,
+    },
+    /// Look at a tree that somebody else has made.
+    Survey {
+        /// Where it is.
+        path: PathBuf,
+        /// The release that it is to be a machine of.
+        suite: Box<Suite>,
+        /// Debian's name of the machine's architecture.
+        architecture: String,
     },
     /// Build. Results go to `output`.
     Build {
@@ -104,6 +117,11 @@ pub enum Answer {
     Probed {
         /// Whether layers can be overlaid.
         overlay: bool,
+    },
+    /// What the tree is like.
+    Surveyed {
+        /// All of it.
+        survey: Survey,
     },
     /// What is in the image.
     Built {

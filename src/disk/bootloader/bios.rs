@@ -16,7 +16,7 @@ use crate::host::tree::Root;
 use crate::plan::{Content, Disk, Table};
 
 /// Where the package grub-pc-bin keeps its files.
-const MODULES: &str = "/usr/lib/grub/i386-pc";
+pub(super) const MODULES: &str = "/usr/lib/grub/i386-pc";
 
 /// What the core image needs to find /boot/grub, beside the module of its file system; all else it loads from
 /// there.
@@ -54,13 +54,15 @@ pub struct Images {
     pub core: Vec<u8>,
 }
 
+/// Says that there is none.
+pub(super) fn missing() -> Error {
+    Error::build("the tree has no GRUB for a BIOS")
+        .hint("The package grub-pc-bin has to be installed in the machine.")
+}
+
 /// Writes GRUB's modules to /boot/grub/i386-pc and lets the guest's grub-mkimage make the core image there,
 /// as grub-install does.
 pub(super) fn prepare(guest: &Root, home: &Home, in_tree: InTree<'_>) -> Result<Images> {
-    let missing = || {
-        Error::build("the tree has no GRUB for a BIOS")
-            .hint("The package grub-pc-bin has to be installed in the machine.")
-    };
     let boot = guest.read_bytes(format!("{MODULES}/boot.img"), LARGEST)?.ok_or_else(missing)?;
     let directory = format!("{DIRECTORY}/i386-pc");
     guest.create_directories(&directory)?;

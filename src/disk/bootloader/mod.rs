@@ -12,11 +12,13 @@
 pub mod bios;
 pub mod efi;
 mod kernels;
+mod lacks;
 mod menu;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use self::lacks::lacks;
 use super::architecture::Architecture;
 use super::layout::{self, FileSystem};
 use crate::error::{Error, Result};

@@ -110,8 +110,10 @@ fn only_bootstrap_tools_bootstrap() {
 #[test]
 fn a_namespace_needs_the_tools_that_map_its_ids() {
     let user = Privilege::UserNamespace { subuid: 100_000, subgid: 100_000, count: 65536 };
-    assert!(needed_tools(Some(&user)).contains(&"newuidmap"));
-    assert!(!needed_tools(Some(&Privilege::Root)).contains(&"newuidmap"));
+    assert!(needed_tools(Some(&user), false).contains(&"newuidmap"));
+    assert!(!needed_tools(Some(&Privilege::Root), false).contains(&"newuidmap"));
+    let for_tree = needed_tools(Some(&Privilege::Root), true);
+    assert!(!for_tree.contains(&"qemu-img") && for_tree.contains(&"apt-get"));
 }
 
 #[test]

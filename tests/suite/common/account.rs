@@ -75,6 +75,11 @@ impl Account {
         Some(Account { name, uid, gid, foreign: true, direct: false })
     }
 
+    /// Whether it is the same account.
+    pub(crate) fn is(&self, other: &Account) -> bool {
+        self.uid == other.uid
+    }
+
     /// The same, asking archives without a proxy.
     pub(crate) fn without_proxy(&self) -> Self {
         Account { direct: true, ..self.clone() }

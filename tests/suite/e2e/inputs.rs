@@ -8,18 +8,18 @@ use crate::common::process::{Finished, run, without};
 use crate::common::{anybody, begin};
 
 /// Exit codes in docs/exit-codes.md.
-const USAGE: i32 = 2;
-const CONFIG: i32 = 3;
+pub(super) const USAGE: i32 = 2;
+pub(super) const CONFIG: i32 = 3;
 const HOST: i32 = 4;
 
 /// How long an answer may take.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// A bad command line: its words, its exit code, and what the message must hold.
-struct Case {
-    words: &'static [&'static str],
-    code: i32,
-    says: &'static [&'static str],
+pub(super) struct Case {
+    pub(super) words: &'static [&'static str],
+    pub(super) code: i32,
+    pub(super) says: &'static [&'static str],
 }
 
 const CASES: &[Case] = &[
@@ -130,8 +130,14 @@ fn nothing_in(faults: impl IntoIterator<Item = String>) {
 #[test]
 fn bad_input_is_refused_at_once() {
     let Some((_turn, account)) = begin("bad input", anybody) else { return };
-    let wrong = CASES.iter().filter_map(|case| {
-        let bench = Bench::with_own_cache(&account);
+    are_refused(&account, CASES);
+}
+
+/// Fails the test unless all of them get their answer.
+#[track_caller]
+pub(super) fn are_refused(account: &Account, cases: &[Case]) {
+    let wrong = cases.iter().filter_map(|case| {
+        let bench = Bench::with_own_cache(account);
         fault(&bench, || bench.bake(case.words), case.code, case.says)
     });
     nothing_in(wrong);

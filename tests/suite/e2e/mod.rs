@@ -9,6 +9,7 @@ mod lost;
 mod network;
 mod patch_day;
 mod together;
+mod trees;
 mod ubuntu;
 
 /// A machine with something of everything that a user asks for.

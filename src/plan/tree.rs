@@ -1,0 +1,363 @@
+//! The tree of the machine's files: where it is made, whether it is kept, or is there already.
+//!
+//! What the user wants is read here, and what can be said of it before a worker has looked.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::appliance::Appliance;
+use crate::error::{Context, Error, Kind, Result};
+use crate::host::tree::Root;
+use crate::rootfs::survey::Survey;
+use crate::units::{MIB, Size};
+
+/// What has to be free in a tmpfs beside the packages: the machine's own files, and what apt and the tool
+/// for the initramfs write for a while.
+const ROOM_FOR_WORK: Size = Size::mib(256);
+
+/// What stands for a size that fits.
+const FITTING: &str = "-";
+
+/// Longest os-release that is read.
+const LIMIT: u64 = 64 * 1024;
+
+/// What is done with the tree.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TreeUse {
+    /// The tree is what the user wants: it becomes the output directory, and there are no disks.
+    pub only: bool,
+    /// Directory that it is made in, where the user named one; it goes when the build ends.
+    pub directory: Option<PathBuf>,
+    /// The tree that is there already; nothing is installed then, and it is not written to.
+    pub existing: Option<ExistingTree>,
+    /// Size of a file system in memory that it is made in.
+    pub memory: Option<Size>,
+}
+
+/// A tree that somebody else has made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExistingTree {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Digest over names, owners, modes, sizes and times of all its files.
+    pub fingerprint: String,
+    /// What its files take.
+    pub size: Size,
+}
+
+/// A wish for a file system in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// As large as it needs to be.
+    Fitting,
+    /// Of that size.
+    Of(Size),
+}
+
+/// Reads `--tmpfs`, and what cannot go together with the options of trees.
+pub(super) fn read(appliance: &Appliance) -> (Option<Memory>, Vec<Error>) {
+    let mut problems: Vec<Error> = conflicts(appliance).chain(without_meaning(appliance)).collect();
+    let memory = match appliance.tree.tmpfs.as_deref() {
+        None => None,
+        Some(FITTING) => Some(Memory::Fitting),
+        Some(text) => match text.parse() {
+            Ok(size) => Some(Memory::Of(size)),
+            Err(error) => {
+                let hint = "Give --tmpfs a size such as 2G, or - for one that fits.";
+                problems.push(Error::config("reading --tmpfs").because(&error).hint(hint));
+                None
+            }
+        },
+    };
+    (memory, problems)
+}
+
+/// Options that contradict each other. The command line refuses them, too; a configuration file may have
+/// the one and the command line the other.
+fn conflicts(appliance: &Appliance) -> impl Iterator<Item = Error> + use<> {
+    let tree = &appliance.tree;
+    let (chroot, existing) = (tree.directory.is_some(), tree.existing.is_some());
+    [
+        ("--tmpfs", "--chroot-dir", tree.tmpfs.is_some() && chroot),
+        ("--existing-chroot", "--chroot-dir", existing && chroot),
+        ("--existing-chroot", "--only-chroot", existing && tree.only),
+        ("--existing-chroot", "--tmpfs", existing && tree.tmpfs.is_some()),
+    ]
+    .into_iter()
+    .filter(|(_, _, both)| *both)
+    .map(|(one, other, _)| {
+        Error::config(format!("{one} and {other} cannot go together")).hint("Leave one out.")
+    })
+}
+
+/// Options that say what is to be in a tree, where it is there already.
+fn without_meaning(appliance: &Appliance) -> impl Iterator<Item = Error> + use<> {
+    let existing = appliance.tree.existing.is_some();
+    let users = &appliance.users;
+    [
+        ("--addpkg", !appliance.add_packages.is_empty()),
+        ("--removepkg", !appliance.remove_packages.is_empty()),
+        ("--ppa", !appliance.ppas.is_empty()),
+        ("--seedfile", appliance.seed_file.is_some()),
+        ("--iso", appliance.iso.is_some()),
+        ("--debootstrap-tarball", appliance.tarball.is_some()),
+        ("--variant", appliance.variant.is_some()),
+        ("--user", users.name.is_some()),
+        ("--name", users.full_name.is_some()),
+        ("--pass", users.password.is_some()),
+        ("--rootpass", users.root_password.is_some()),
+        ("--uid", users.uid.is_some()),
+        ("--gid", users.gid.is_some()),
+        ("--lock-user", users.lock),
+        ("--ssh-key", users.root_keys.is_some()),
+        ("--ssh-user-key", users.user_keys.is_some()),
+        ("--lang", appliance.locale.is_some()),
+        ("--timezone", appliance.timezone.is_some()),
+    ]
+    .into_iter()
+    .filter(move |(_, given)| existing && *given)
+    .map(|(option, _)| {
+        Error::config(format!("{option} has no meaning with --existing-chroot"))
+            .hint("Packages, users, locale and time zone stay as the tree has them: change it beforehand.")
+    })
+}
+
+/// The existing tree's directory, absolute and without links.
+pub(super) fn existing(path: &Path) -> Result<PathBuf> {
+    let context = || format!("looking at --existing-chroot {}", path.display());
+    let real = path.canonicalize().context(Kind::Config, context)?;
+    if !real.is_dir() {
+        return Err(Error::config(format!("--existing-chroot {} is not a directory", path.display())));
+    }
+    if real == Path::new("/") {
+        return Err(Error::config("--existing-chroot names this system itself")
+            .hint("Name the directory of a tree that does not run."));
+    }
+    Ok(real)
+}
+
+/// Refuses an existing tree that holds a place which the build writes to: it is not to be changed.
+pub(super) fn holds_nothing_of(tree: &Path, places: &[(&str, &Path)]) -> Result<()> {
+    match places.iter().find(|(_, place)| place.starts_with(tree)) {
+        Some((option, place)) => Err(Error::config(format!(
+            "{} is in the existing tree {}, which is not written to",
+            place.display(),
+            tree.display()
+        ))
+        .hint(format!("Name another place with {option}."))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a directory for a tree that is there, or that cannot be made.
+pub(super) fn new_directory(option: &str, path: &Path) -> Result<PathBuf> {
+    let context = || format!("looking at {option} {}", path.display());
+    let path = std::path::absolute(path).context(Kind::Config, context)?;
+    if path.symlink_metadata().is_ok() {
+        return Err(Error::config(format!("{option} {} exists", path.display()))
+            .hint("Name a directory that is not there yet: what is in it is never replaced."));
+    }
+    let (Some(parent), Some(_)) = (path.parent(), path.file_name()) else {
+        return Err(Error::config(format!("{option} {} ends in no name", path.display())));
+    };
+    if !parent.is_dir() {
+        return Err(Error::config(format!(
+            "{}, which {option} is to be made in, is not there",
+            parent.display()
+        )));
+    }
+    rustix::fs::access(parent, rustix::fs::Access::WRITE_OK)
+        .context(Kind::Config, || format!("writing into {}", parent.display()))?;
+    Ok(path)
+}
+
+/// What a release calls itself in os-release(5): distribution and codename.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Release {
+    pub distro: String,
+    pub codename: String,
+}
+
+impl Release {
+    /// That of a tree, as far as this process can read it.
+    pub(super) fn of_tree(path: &Path) -> Release {
+        // What cannot be read here the worker's survey will tell.
+        let text = Root::open(path).and_then(|root| root.read("/etc/os-release", LIMIT));
+        Release::parse(&text.ok().flatten().unwrap_or_default())
+    }
+
+    fn parse(text: &str) -> Release {
+        let field = |name: &str| {
+            let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            value.unwrap_or_default().trim().trim_matches(['"', '\'']).to_owned()
+        };
+        Release { distro: field("ID"), codename: field("VERSION_CODENAME") }
+    }
+}
+
+/// What a survey says against a tree for a release and an architecture; and a warning.
+pub(super) fn judge(
+    survey: &Survey,
+    path: &Path,
+    release: &Release,
+    suite: (&str, &str),
+    architecture: &str,
+) -> Result<Option<String>> {
+    let tree = path.display();
+    let (distro, codename) = suite;
+    if !release.distro.is_empty() && release.distro != distro {
+        return Err(Error::config(format!("{tree} is a tree of {}, not of {distro}", release.distro))
+            .hint("Name the distribution of the tree in the command."));
+    }
+    if !survey.architecture.is_empty() && survey.architecture != architecture {
+        return Err(Error::config(format!(
+            "{tree} is a tree for {}, not for {architecture}",
+            survey.architecture
+        ))
+        .hint(format!("Say so: --arch {}.", survey.architecture)));
+    }
+    Error::all(survey.problems.clone())
+        .map_err(|error| error.of(Kind::Config).within(format!("making a disk of {tree}")))?;
+    let differs = !release.codename.is_empty() && release.codename != codename;
+    Ok(differs.then(|| {
+        format!(
+            "{tree} says that it is {}; it is configured as {codename}, which --suite names",
+            release.codename
+        )
+    }))
+}
+
+/// The size of the file system in memory for a tree of that size.
+pub(super) fn memory(wish: Memory, tree: Size) -> Result<Size> {
+    let needed = Size((tree.bytes() + ROOM_FOR_WORK.bytes()).next_multiple_of(MIB));
+    let meminfo = std::fs::read_to_string("/proc/meminfo")
+        .context(Kind::Host, || "reading /proc/meminfo".to_owned())?;
+    within(wish, needed, parse_memory(&meminfo))
+}
+
+fn within(wish: Memory, needed: Size, there: Size) -> Result<Size> {
+    let size = match wish {
+        Memory::Of(size) => size,
+        // Packages declare what they have, and their scripts make more of it.
+        Memory::Fitting => Size((needed.bytes() / 4 * 5).next_multiple_of(64 * MIB)),
+    };
+    if size < needed {
+        return Err(Error::config(format!("the tree does not fit into --tmpfs {size}"))
+            .hint(format!("Give it at least {needed}, or - for a size that fits.")));
+    }
+    if size > there {
+        return Err(Error::host(format!(
+            "--tmpfs {size} is more than memory and swap of this host, {there}"
+        ))
+        .hint("Leave --tmpfs out: the tree is then made in the directory that --tmp names."));
+    }
+    Ok(size)
+}
+
+/// Memory and swap in /proc/meminfo (proc_meminfo(5)), which counts in units of 1024 bytes.
+fn parse_memory(meminfo: &str) -> Size {
+    let field = |name: &str| -> u64 {
+        let value = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.and_then(|value| value.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    };
+    Size(field("MemTotal").saturating_add(field("SwapTotal")).saturating_mul(1024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::appliance;
+
+    #[test]
+    fn what_cannot_go_together_is_told_at_once() {
+        let tree = |tmpfs: &str| appliance::Tree {
+            existing: Some("/srv/tree".into()),
+            directory: Some("/srv/new".into()),
+            tmpfs: Some(tmpfs.into()),
+            only: true,
+            in_place: true,
+        };
+        let appliance = Appliance {
+            tree: tree("lots"),
+            add_packages: vec!["nginx".into()],
+            locale: Some("C".into()),
+            ..Appliance::default()
+        };
+        let (memory, problems) = read(&appliance);
+        assert_eq!(memory, None);
+        let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(text.len(), 7, "{text:#?}");
+        for says in ["--tmpfs and --chroot-dir", "--addpkg has no meaning", "--lang", "`lots` is not a size"]
+        {
+            assert!(text.iter().any(|text| text.contains(says)), "{says} in {text:#?}");
+        }
+        let alone = appliance::Tree { tmpfs: Some("2G".into()), ..appliance::Tree::default() };
+        let (memory, problems) = read(&Appliance { tree: alone, ..Appliance::default() });
+        assert_eq!((memory, problems.len()), (Some(Memory::Of(Size::mib(2048))), 0));
+    }
+
+    #[test]
+    fn memory_is_enough_and_there() {
+        let (needed, there) = (Size::mib(1000), Size::mib(4000));
+        assert_eq!(within(Memory::Fitting, needed, there).unwrap(), Size::mib(1280));
+        assert_eq!(within(Memory::Of(needed), needed, there).unwrap(), needed);
+        let small = within(Memory::Of(Size::mib(999)), needed, there).unwrap_err();
+        assert!(small.kind() == Kind::Config && small.hints()[0].contains("1000 MiB"), "{small:?}");
+        for wish in [Memory::Of(Size::mib(4001)), Memory::Fitting] {
+            let there = if wish == Memory::Fitting { Size::mib(1100) } else { there };
+            assert_eq!(within(wish, needed, there).unwrap_err().kind(), Kind::Host);
+        }
+        assert_eq!(parse_memory("MemTotal:  2048 kB\nSwapTotal: 1024 kB\n"), Size::mib(3));
+        assert_eq!(parse_memory("MemTotal: many\n"), Size(0));
+    }
+
+    #[test]
+    fn a_directory_for_a_tree_is_new() {
+        let room = tempfile::tempdir().unwrap();
+        let at = |name: &str| room.path().join(name);
+        assert_eq!(new_directory("--chroot-dir", &at("new")).unwrap(), at("new"));
+        std::os::unix::fs::symlink("nowhere", at("link")).unwrap();
+        for (path, says) in [
+            (room.path().to_owned(), "exists"),
+            (at("link"), "exists"),
+            (at("none/below"), "is not there"),
+            ("/".into(), "exists"),
+        ] {
+            let error = new_directory("--chroot-dir", &path).unwrap_err();
+            assert!(error.kind() == Kind::Config && error.message().contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_existing_tree_is_a_directory_and_not_this_system() {
+        let room = tempfile::tempdir().unwrap();
+        assert_eq!(existing(room.path()).unwrap(), room.path().canonicalize().unwrap());
+        for path in ["/", "/usr/..", "/etc/passwd", "/nowhere"] {
+            assert_eq!(existing(Path::new(path)).unwrap_err().kind(), Kind::Config, "{path}");
+        }
+        let places = [("--tmp", Path::new("/srv/tree/tmp")), ("--destdir", Path::new("/srv/out"))];
+        let error = holds_nothing_of(Path::new("/srv/tree"), &places).unwrap_err();
+        assert!(error.hints()[0].contains("--tmp"));
+        holds_nothing_of(Path::new("/srv/other"), &places).unwrap();
+    }
+
+    #[test]
+    fn a_tree_of_something_else_is_refused() {
+        let release = Release::parse("NAME=x\nID=debian\nVERSION_CODENAME=\"bookworm\"\n");
+        assert_eq!(release, Release { distro: "debian".into(), codename: "bookworm".into() });
+        let survey = Survey { architecture: "amd64".into(), ..Survey::default() };
+        let judge = |survey: &Survey, suite, architecture| {
+            judge(survey, Path::new("/srv/tree"), &release, suite, architecture)
+        };
+        assert_eq!(judge(&survey, ("debian", "bookworm"), "amd64").unwrap(), None);
+        assert!(judge(&survey, ("debian", "trixie"), "amd64").unwrap().unwrap().contains("bookworm"));
+        assert!(judge(&survey, ("ubuntu", "jammy"), "amd64").is_err());
+        let other = judge(&survey, ("debian", "bookworm"), "i386").unwrap_err();
+        assert!(other.hints()[0].contains("--arch amd64"));
+        let problems = vec![Error::build("no kernel is in /boot").hint("Install one.")];
+        let lacking = Survey { problems, ..survey };
+        let error = judge(&lacking, ("debian", "bookworm"), "amd64").unwrap_err();
+        assert!(error.kind() == Kind::Config && error.to_string().contains("no kernel"), "{error}");
+    }
+}

@@ -1,0 +1,192 @@
+//! Looks at a tree that somebody else has made, and changes nothing: what is in it, what it lacks for a
+//! disk that boots, and whether its owners can be told.
+
+use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::packages;
+use crate::disk::bootloader;
+use crate::error::{Context, Error, Kind, Result};
+use crate::host::tree::{self, Root};
+use crate::suite::Suite;
+
+/// As whom the kernel shows owners that a user namespace does not know.
+const OVERFLOW_UID: &str = "/proc/sys/kernel/overflowuid";
+
+/// What was found.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Survey {
+    /// Digest over names, owners, modes, sizes and times of everything, in hexadecimal.
+    pub fingerprint: String,
+    /// Bytes in files.
+    pub bytes: u64,
+    /// The latest time of any file, in seconds since 1970.
+    pub newest: i64,
+    /// Debian's name of the architecture; empty where dpkg does not say.
+    pub architecture: String,
+    /// What keeps it from becoming a disk that boots.
+    pub problems: Vec<Error>,
+}
+
+/// Looks at the tree at `path`, which is to become a machine of `suite` for `architecture`.
+///
+/// # Errors
+///
+/// [`Kind::Config`] where it cannot be read to its end, or has files of owners that are not known here.
+pub fn survey(path: &Path, suite: &Suite, architecture: &str) -> Result<Survey> {
+    let strangers = Strangers::of_this_namespace()?;
+    let mut hash = Sha256::new();
+    let (mut bytes, mut newest) = (0_u64, i64::MIN);
+    let top = std::fs::symlink_metadata(path)
+        .context(Kind::Config, || format!("looking at the tree {}", path.display()))?;
+    let mut visit = |file: &Path, metadata: &Metadata| {
+        strangers.refuse(path, file, metadata)?;
+        if metadata.dev() != top.dev() && metadata.is_dir() {
+            return Err(Error::config(format!("something is mounted at {} in the tree", file.display()))
+                .hint("Unmount it first: what is mounted is not part of the tree."));
+        }
+        let below = file.strip_prefix(path).unwrap_or(file);
+        hash.update(line(below, metadata));
+        if metadata.is_symlink() {
+            let target = std::fs::read_link(file)
+                .context(Kind::Config, || format!("reading the link {}", file.display()))?;
+            hash.update(target.as_os_str().as_bytes());
+        }
+        if metadata.is_file() {
+            bytes = bytes.saturating_add(metadata.blocks().saturating_mul(512));
+        }
+        newest = newest.max(metadata.mtime());
+        Ok(())
+    };
+    visit(path, &top)?;
+    tree::walk(path, &mut visit).map_err(|error| error.of(Kind::Config))?;
+    let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+
+    let root = Root::open(path)?;
+    let mut problems: Vec<Error> = owner_problem(path, top.uid()).into_iter().collect();
+    problems.extend(bootloader::lacks(&root, &suite.boot, architecture)?);
+    let installed = packages::all_installed(&root)?;
+    let Some(installed) = installed else {
+        problems.push(Error::config("the tree has no dpkg database, /var/lib/dpkg/status"));
+        return Ok(Survey { fingerprint, bytes, newest, architecture: String::new(), problems });
+    };
+    if !root.exists("/sbin/init")? {
+        let hint = "Install systemd-sysv in the tree.";
+        problems.push(Error::config("the tree has no init system, /sbin/init").hint(hint));
+    }
+    let dpkg = installed.into_iter().find(|package| package.name == "dpkg");
+    let architecture = dpkg.map(|package| package.architecture).unwrap_or_default();
+    Ok(Survey { fingerprint, bytes, newest, architecture, problems })
+}
+
+/// A tree whose own directory is not root's was made by an ordinary user, seen with other eyes than that
+/// user's: all owners would be wrong.
+fn owner_problem(path: &Path, uid: u32) -> Option<Error> {
+    let text = || format!("{} belongs to the user {uid} and not to root", path.display());
+    let hint = "Build as the user who has made the tree.";
+    (uid != 0).then(|| Error::config(text()).hint(hint))
+}
+
+/// What a file adds to the fingerprint.
+fn line(path: &Path, metadata: &Metadata) -> Vec<u8> {
+    // A directory's own size depends on its history.
+    let size = if metadata.is_dir() { 0 } else { metadata.size() };
+    let mut line = path.as_os_str().as_bytes().to_vec();
+    let numbers = [u64::from(metadata.mode()), u64::from(metadata.uid()), u64::from(metadata.gid()), size];
+    for number in numbers.into_iter().chain([metadata.rdev()]) {
+        line.extend_from_slice(&number.to_le_bytes());
+    }
+    for number in [metadata.mtime(), metadata.mtime_nsec()] {
+        line.extend_from_slice(&number.to_le_bytes());
+    }
+    line
+}
+
+/// Tells owners that this user namespace does not know.
+struct Strangers {
+    /// As whom they are shown; none where every owner is known.
+    shown_as: Option<u32>,
+}
+
+impl Strangers {
+    fn of_this_namespace() -> Result<Strangers> {
+        let context = || "reading the mapping of user ids".to_owned();
+        let map = std::fs::read_to_string("/proc/self/uid_map").context(Kind::Host, context)?;
+        let overflow = std::fs::read_to_string(OVERFLOW_UID).context(Kind::Host, context)?;
+        let knows_all = is_whole(&map);
+        Ok(Strangers { shown_as: if knows_all { None } else { overflow.trim().parse().ok() } })
+    }
+
+    fn refuse(&self, tree: &Path, file: &Path, metadata: &Metadata) -> Result<()> {
+        if self.shown_as != Some(metadata.uid()) || !is_strange(file, metadata) {
+            return Ok(());
+        }
+        let (tree, file) = (tree.display(), file.display());
+        Err(Error::config(format!("{file} in the tree belongs to neither you nor your subordinate ids"))
+            .hint(format!("A tree that root has made becomes a disk as root: run rvmb with sudo, or make {tree} anew with --only-chroot.")))
+    }
+}
+
+/// Whether a mapping (user_namespaces(7)) has every id.
+fn is_whole(map: &str) -> bool {
+    map.split_whitespace().nth(2).and_then(|count| count.parse().ok()) == Some(u32::MAX)
+}
+
+/// Whether the owner is really not known, or is the user that the guest has by that number: only who has
+/// rights over the owner may open a file without a mark of the time (open(2), `O_NOATIME`). What can only
+/// be opened otherwise is taken for known; files and directories tell of a wrong owner before it.
+fn is_strange(file: &Path, metadata: &Metadata) -> bool {
+    let opened = || {
+        let flags = OFlags::NOATIME | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        std::fs::File::options().read(true).custom_flags(flags.bits().cast_signed()).open(file)
+    };
+    (metadata.is_file() || metadata.is_dir()) && opened().is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::Registry;
+
+    #[test]
+    fn a_survey_names_all_that_is_lacking_and_sees_every_change() {
+        let room = tempfile::tempdir().unwrap();
+        let root = Root::open(room.path()).unwrap();
+        let registry = Registry::built_in().unwrap();
+        let suite = registry.find("debian", "bookworm").unwrap();
+        let look = || survey(room.path(), suite, "amd64").unwrap();
+        root.write("/etc/hostname", 0o644, "one").unwrap();
+        let empty = look();
+        let text: String = empty.problems.iter().map(|problem| format!("{problem}\n")).collect();
+        for lacking in ["no kernel", "GRUB for a BIOS", "GRUB for UEFI", "grub-mkimage", "dpkg database"] {
+            assert!(text.contains(lacking), "{lacking} in {text}");
+        }
+        assert_eq!(look().fingerprint, empty.fingerprint);
+        root.set_mode("/etc/hostname", 0o600).unwrap();
+        assert_ne!(look().fingerprint, empty.fingerprint);
+        let dpkg = "Package: dpkg\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n";
+        root.write(packages::STATUS, 0o644, dpkg).unwrap();
+        let found = look();
+        assert_eq!(found.architecture, "amd64");
+        assert!(found.problems.iter().any(|problem| problem.message().contains("init system")));
+        assert!(found.newest > 1_700_000_000 && found.bytes > 0);
+    }
+
+    #[test]
+    fn a_tree_is_roots() {
+        assert!(owner_problem(Path::new("/srv/tree"), 0).is_none());
+        assert!(owner_problem(Path::new("/srv/tree"), 1004).unwrap().message().contains("1004"));
+    }
+
+    #[test]
+    fn a_whole_mapping_knows_everybody() {
+        assert!(is_whole("         0          0 4294967295\n"));
+        assert!(!is_whole("         0       1000          1\n         1     100000      65536\n"));
+    }
+}
