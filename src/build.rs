@@ -129,13 +129,17 @@ impl Begun<'_> {
         };
         event::step(sink, Step::Finish, || {
             // The worker has a umask of its own.
-            for disk in &plan.disks {
-                deliver::set_mode(&self.partial.join(&disk.image), 0o666)?;
+            for disk in plan.images() {
+                deliver::local::set_mode(&self.partial.join(&disk.image), 0o666)?;
             }
             let names = write_launch_files(plan, &self.partial)?;
             manifest::write(&self.partial, plan, &packages, &images, &names, &recorder.timings())?;
+            if output.overwrite {
+                deliver::libvirt::may_be_replaced(plan, runner)?;
+            }
             self.worker.commit()?;
-            deliver::put_in_place(&self.partial, &output.directory, output.overwrite)?;
+            deliver::raw::write(plan, &self.partial, runner)?;
+            deliver::local::put_in_place(&self.partial, &output.directory, output.overwrite)?;
             Ok(((), Outcome::Done))
         })?;
         self.worker.release();
@@ -143,6 +147,7 @@ impl Begun<'_> {
         if let Err(error) = tree::remove(&self.partial) {
             sink.emit(Event::Warning { text: format!("removing what was replaced: {error}") });
         }
+        deliver::libvirt::define(plan, runner)?;
         let images = plan.disks.iter().map(|disk| output.directory.join(&disk.image)).collect();
         Ok(Receipt { images, directory: output.directory.clone() })
     }
@@ -171,8 +176,11 @@ pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Vec<Written>)> {
     let mut site = Site::prepare(plan, &secrets.access, runner, scratch)?;
     let tree = layers::tree(&site, growing)?;
     site.all_installed();
+    // What becomes no image is handed to the front.
+    let kept = plan.output.raws.len();
+    let places = (0..plan.disks.len()).map(|number| if number < kept { output } else { scratch });
     let raws: Vec<PathBuf> =
-        (0..plan.disks.len()).map(|number| scratch.join(format!("disk{number}.raw"))).collect();
+        places.enumerate().map(|(number, place)| place.join(deliver::raw::name(number))).collect();
 
     event::step(sink, Step::Configure, || {
         Ok((rootfs::configure(&site, secrets, tree.path())?, Outcome::Done))
@@ -184,7 +192,10 @@ pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Vec<Written>)> {
         let convert = |(disk, raw): (&Disk, &PathBuf)| {
             format::convert(&plan.target.format, raw, &output.join(&disk.image))
         };
-        Ok((plan.disks.iter().zip(&raws).map(convert).collect::<Result<Vec<_>>>()?, Outcome::Done))
+        Ok((
+            plan.images().zip(raws.iter().skip(kept)).map(convert).collect::<Result<Vec<_>>>()?,
+            Outcome::Done,
+        ))
     })?;
     tree.close()?;
     Ok((installed, written))
@@ -258,7 +269,7 @@ fn write_launch_files(plan: &Plan, directory: &Path) -> Result<Vec<String>> {
         let path = directory.join(&file.name);
         let context = || format!("writing {}", path.display());
         std::fs::write(&path, &file.content).context(Kind::Build, context)?;
-        deliver::set_mode(&path, file.mode)?;
+        deliver::local::set_mode(&path, file.mode)?;
         names.push(file.name);
     }
     Ok(names)

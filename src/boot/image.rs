@@ -1,6 +1,7 @@
 //! Which image is meant, in which format it is, and what its manifest promises of the guest.
 
 use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -58,6 +59,8 @@ struct Manifest {
 #[derive(Deserialize)]
 struct Plan {
     disks: Vec<Disk>,
+    #[serde(default)]
+    output: Output,
     guest: Option<Guest>,
     packages: Option<Packages>,
 }
@@ -65,6 +68,19 @@ struct Plan {
 #[derive(Deserialize)]
 struct Disk {
     image: String,
+}
+
+/// Where the disks went.
+#[derive(Default, Deserialize)]
+struct Output {
+    /// What disks were written onto in place of new images, the first disk first.
+    #[serde(default)]
+    raws: Vec<RawDisk>,
+}
+
+#[derive(Deserialize)]
+struct RawDisk {
+    path: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -87,9 +103,17 @@ pub(super) fn find(path: &Path) -> Result<Subject> {
     let path = &std::path::absolute(path).context(Kind::Usage, looking)?;
     let (image, promises) = if metadata.is_dir() {
         let manifest = path.join(MANIFEST);
-        let (name, promises) = parse_manifest(&read_manifest(&manifest)?)
+        let (place, promises) = parse_manifest(&read_manifest(&manifest)?)
             .map_err(|error| error.within(format!("reading {}", manifest.display())))?;
-        (path.join(name), Some(promises))
+        match place {
+            Place::Image(name) => (path.join(name), Some(promises)),
+            Place::Raw(image) => {
+                is_of_someone_trusted(&manifest)?;
+                is_file_or_disk(&image)?;
+                // A guest writes to its disk whatever it likes, the header of another format, too.
+                return Ok(Subject { image, format: Format::Raw, promises: Some(promises) });
+            }
+        }
     } else {
         (path.to_owned(), None)
     };
@@ -113,20 +137,43 @@ fn read_manifest(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// The image's file name and what is promised of the guest.
-fn parse_manifest(text: &str) -> Result<(String, Promises)> {
+/// Where the first disk is.
+#[derive(Debug, PartialEq)]
+enum Place {
+    /// In a file of that name beside the manifest.
+    Image(String),
+    /// In a file or block device somewhere.
+    Raw(PathBuf),
+}
+
+/// Refuses a manifest of somebody else's that leads away from its directory: it could have any file of this
+/// user's read.
+fn is_of_someone_trusted(manifest: &Path) -> Result<()> {
+    let context = || format!("looking at {}", manifest.display());
+    let owner = std::fs::metadata(manifest).context(Kind::Usage, context)?.uid();
+    if owner == 0 || owner == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{} names a disk elsewhere, and belongs to somebody else", manifest.display()))
+        .hint("If you trust whoever made it, name the disk itself."))
+}
+
+/// Where the first disk is, and what is promised of the guest.
+fn parse_manifest(text: &str) -> Result<(Place, Promises)> {
     let manifest: Manifest =
         serde_json::from_str(text).context(Kind::Config, || "the manifest is not understood".to_owned())?;
+    let raw = manifest.plan.output.raws.into_iter().next();
     let first = manifest.plan.disks.into_iter().next();
     let image = first.ok_or_else(|| Error::config("the manifest names no disk"))?.image;
-    if image.is_empty() || image.contains('/') || image == ".." || image == "." {
+    if raw.is_none() && (image.is_empty() || image.contains('/') || image == ".." || image == ".") {
         return Err(Error::config(format!("the manifest names {image:?}, which is not a file beside it")));
     }
     let guest = manifest.plan.guest;
     let first_boot = guest.as_ref().is_some_and(|guest| guest.firstboot.is_some());
     let user = guest.and_then(|guest| guest.user);
     let packages = manifest.plan.packages.map(|packages| packages.added).unwrap_or_default();
-    Ok((image, Promises { user, packages, first_boot }))
+    let place = raw.map_or(Place::Image(image), |raw| Place::Raw(raw.path));
+    Ok((place, Promises { user, packages, first_boot }))
 }
 
 /// Formats of a disk image.
@@ -157,13 +204,19 @@ impl Format {
     }
 }
 
-fn detect(image: &Path) -> Result<Format> {
+/// Refuses what to open could wait for ever, as for the other end of a pipe.
+fn is_file_or_disk(image: &Path) -> Result<()> {
     let reading = || format!("reading {}", image.display());
-    // To open a pipe would be to wait for its other end.
     let kind = std::fs::metadata(image).context(Kind::Usage, reading)?.file_type();
-    if !kind.is_file() && !std::os::unix::fs::FileTypeExt::is_block_device(&kind) {
+    if !kind.is_file() && !kind.is_block_device() {
         return Err(Error::usage(format!("{} is neither a file nor a disk", image.display())));
     }
+    Ok(())
+}
+
+fn detect(image: &Path) -> Result<Format> {
+    is_file_or_disk(image)?;
+    let reading = || format!("reading {}", image.display());
     let file = std::fs::File::open(image).context(Kind::Usage, || format!("opening {}", image.display()))?;
     let mut header = Vec::new();
     file.take(HEADER).read_to_end(&mut header).context(Kind::Usage, reading)?;
@@ -237,7 +290,7 @@ mod tests {
             "guest": {"user": {"name": "bob", "locked": false, "default_password": true}, "firstboot": null},
             "packages": {"added": ["nginx=1.2"], "base": []}}}"#;
         let (image, promises) = parse_manifest(text).unwrap();
-        assert_eq!(image, "vm-disk0.qcow2");
+        assert_eq!(image, Place::Image("vm-disk0.qcow2".to_owned()));
         let user = User { name: "bob".to_owned(), locked: false, default_password: true };
         let packages = vec!["nginx=1.2".to_owned()];
         assert_eq!(promises, Promises { user: Some(user), packages, first_boot: false });
@@ -247,6 +300,27 @@ mod tests {
 
         let (_, promises) = parse_manifest(r#"{"plan": {"disks": [{"image": "a"}]}}"#).unwrap();
         assert_eq!(promises, Promises { user: None, packages: Vec::new(), first_boot: false });
+    }
+
+    #[test]
+    fn a_manifest_leads_to_the_disk_that_was_written_onto() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = directory.path().join("elsewhere");
+        let path = disk.display();
+        let text = format!(
+            r#"{{"plan": {{"disks": [{{"image": "{path}"}}], "output": {{"raws": [{{"path": "{path}"}}]}}}}}}"#
+        );
+        let manifest = directory.path().join(MANIFEST);
+        std::fs::write(&manifest, text).unwrap();
+        assert_eq!(find(directory.path()).unwrap_err().kind(), Kind::Usage);
+        // Whatever a guest has written to its start.
+        std::fs::write(&disk, b"QFI\xfb\0\0\0\x03").unwrap();
+        let subject = find(directory.path()).unwrap();
+        assert_eq!((subject.image, subject.format), (disk, Format::Raw));
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&manifest, Some(65534), None).unwrap();
+            assert!(find(directory.path()).unwrap_err().message().contains("somebody else"));
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(super) fn run_script(plan: &Plan, engine: Engine) -> LaunchFile {
         release: format!("{} {}, {}", plan.suite.distro, plan.suite.codename, plan.architecture),
         architecture: &plan.architecture,
         image: plan.disks.first().map_or("", |disk| &disk.image),
-        format: &plan.target.format,
+        format: plan.format_of(0),
         memory: plan.target.memory,
         cpus: plan.target.cpus,
         user: &plan.guest.user,
@@ -64,7 +64,9 @@ struct Machine<'a> {
 
 impl Machine<'_> {
     fn script(&self, engine: Engine) -> String {
-        let stem = self.image.rsplit_once('.').map_or(self.image, |(stem, _)| stem);
+        // Beside the script, wherever the disk is.
+        let name = self.image.rsplit_once('/').map_or(self.image, |(_, name)| name);
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
         let (comment, kvm_works) = match engine {
             Engine::KvmWhereItWorks => (
                 "/dev/kvm may open and still run nothing, so a boot sector that counts and exits is run first.",

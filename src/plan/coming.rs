@@ -25,7 +25,6 @@ pub(super) fn check(appliance: &Appliance) -> Vec<Result<()>> {
         ("--network", network.libvirt_network.is_some()),
         ("--part", disks.part.is_some()),
         ("--label", disks.label.is_some()),
-        ("--raw", !disks.raw.is_empty()),
         ("--copy", appliance.copy.is_some()),
         ("--exec", appliance.exec.is_some()),
         ("--templates", appliance.templates.is_some()),
@@ -34,7 +33,6 @@ pub(super) fn check(appliance: &Appliance) -> Vec<Result<()>> {
         ("--existing-chroot", tree.existing.is_some()),
         ("--tmpfs", tree.tmpfs.is_some()),
         ("--manifest", places.package_list.is_some()),
-        ("--libvirt", appliance.libvirt.is_some()),
         ("--ec2", appliance.ec2 != crate::appliance::Ec2::default()),
     ];
     given.into_iter().filter(|(_, given)| *given).map(|(name, _)| Err(refusal(name))).collect()

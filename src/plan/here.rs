@@ -5,7 +5,7 @@ use std::thread::ScopedJoinHandle;
 
 use super::archive::{self, Mirrors};
 use super::request::Request;
-use super::{BootstrapTool, Privilege};
+use super::{BootstrapTool, Libvirt, Privilege, RawDisk, libvirt, raw};
 use crate::appliance::Appliance;
 use crate::cache::Cache;
 use crate::error::{Context, Error, Kind, Result};
@@ -28,6 +28,10 @@ pub(super) struct Host {
     pub access: Access,
     pub mirrors: Mirrors,
     pub overlay: bool,
+    /// What disks are written onto in place of images.
+    pub raws: Vec<RawDisk>,
+    /// The libvirt that gets the machine.
+    pub libvirt: Option<Libvirt>,
 }
 
 impl Host {
@@ -52,6 +56,8 @@ impl Host {
         let keyring = find_keyring(appliance.keyring.as_deref(), request.suite).map_err(&mut note).ok();
         let destination = destination(appliance, request).map_err(&mut note).ok();
         let scratch = scratch::directory(appliance.places.scratch.as_deref()).map_err(&mut note).ok();
+        let raws = raw::look(appliance, request, destination.as_deref(), runner, &mut note);
+        let libvirt = libvirt::look(appliance, request, destination.as_deref(), runner, &mut note);
         Error::all(problems)?;
         let (Some(privilege), Some(bootstrap), Some(keyring), Some(destination), Some(scratch)) =
             (privilege, bootstrap, keyring, destination, scratch)
@@ -73,7 +79,19 @@ impl Host {
         if bootstrap.name == "debootstrap" && access.has_login(&mirrors.main) {
             return Err(no_login_for_debootstrap(&mirrors.main));
         }
-        Ok(Host { bootstrap, mirrors, access, privilege, keyring, cache, scratch, destination, overlay })
+        Ok(Host {
+            bootstrap,
+            mirrors,
+            access,
+            privilege,
+            keyring,
+            cache,
+            scratch,
+            destination,
+            overlay,
+            raws,
+            libvirt,
+        })
     }
 }
 

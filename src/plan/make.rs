@@ -13,7 +13,7 @@ use super::request::{self, Request, Scripts};
 use super::resolve::Resolved;
 use super::{
     Archive, Guest, HostUse, Layer, Layers, Output, Packages, Plan, Secrets, Target, checks, elsewhere,
-    passwords, resolve, told,
+    passwords, raw, resolve, told,
 };
 use crate::appliance::Appliance;
 use crate::cache::{Cache, layers as kept};
@@ -174,9 +174,10 @@ fn assemble(
         memory: appliance.memory.unwrap_or(request.hypervisor.default_memory()),
         cpus: appliance.cpus.unwrap_or(request.hypervisor.default_cpus()),
     };
-    let id = identity(appliance, &request, &index, &layers, &target, epoch)?;
+    let id = identity(appliance, &request, &host, &index, &layers, &target, epoch)?;
     let image = format!("{}-disk0.{}", request.guest.hostname, target.format);
-    let disk = request::disk(appliance.sizes, request.suite, &request.architecture, image, id)?;
+    let mut disks = vec![request::disk(appliance.sizes, request.suite, &request.architecture, image, id)?];
+    raw::apply(&host.raws, &mut disks);
     let secrets = secrets(appliance, &request, host.access.clone(), id)?;
     let packages = Packages {
         base: request.base,
@@ -194,7 +195,12 @@ fn assemble(
         format: 1,
         id,
         epoch,
-        output: Output { directory: host.destination, overwrite: appliance.places.overwrite },
+        output: Output {
+            directory: host.destination,
+            overwrite: appliance.places.overwrite,
+            raws: host.raws,
+            libvirt: host.libvirt,
+        },
         archive: Archive {
             sources: index.sources,
             components: request.components,
@@ -211,7 +217,7 @@ fn assemble(
         target,
         packages,
         guest: request.guest,
-        disks: vec![disk],
+        disks,
         host: HostUse {
             privilege: host.privilege,
             bootstrap: host.bootstrap,
@@ -228,6 +234,7 @@ fn assemble(
 fn identity(
     appliance: &Appliance,
     request: &Request<'_>,
+    host: &Host,
     index: &Index,
     layers: &Layers,
     target: &Target,
@@ -251,6 +258,7 @@ fn identity(
         &target.format,
         &request.architecture,
         sizes,
+        host.raws.iter().map(|raw| raw.size).collect::<Vec<Size>>(),
         mirrors,
         &request.components,
         epoch,

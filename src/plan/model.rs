@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::libvirt::Libvirt;
+use super::raw::RawDisk;
 use crate::host::access::Access;
 use crate::suite::Suite;
 use crate::units::Size;
@@ -51,7 +53,20 @@ impl Plan {
     pub fn partitions(&self) -> impl Iterator<Item = &Partition> {
         self.disks.iter().flat_map(|disk| &disk.partitions)
     }
+
+    /// The disks that become images in the output directory.
+    pub fn images(&self) -> impl Iterator<Item = &Disk> {
+        self.disks.iter().skip(self.output.raws.len())
+    }
+
+    /// The format of the disk of that number, from 0.
+    pub fn format_of(&self, number: usize) -> &str {
+        if number < self.output.raws.len() { RAW } else { &self.target.format }
+    }
 }
+
+/// The format of a disk that is nothing but its bytes.
+const RAW: &str = "raw";
 
 /// The hypervisor and what it gives to the guest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -241,9 +256,10 @@ pub struct Script {
 /// A disk and everything on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Disk {
-    /// File name of its image in the output directory.
+    /// File name of its image in the output directory; the absolute path of what it is written onto where
+    /// [`Output::raws`] has one for it.
     pub image: String,
-    /// Size of the whole disk; a multiple of 1 MiB.
+    /// Size of the whole disk; a multiple of 1 MiB, unless it was there before.
     pub size: Size,
     /// Disk GUID.
     pub guid: Uuid,
@@ -368,6 +384,10 @@ pub struct Output {
     pub directory: PathBuf,
     /// Whether an existing destination is replaced.
     pub overwrite: bool,
+    /// Files and block devices that disks are written onto in place of new images: the n-th is disk n.
+    pub raws: Vec<RawDisk>,
+    /// The libvirt that gets the machine; none where none was named.
+    pub libvirt: Option<Libvirt>,
 }
 
 /// What must not stand in a plan. Goes to the worker beside it and is never written to a file.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::archive::hex;
-use super::{Guest, Script, User, checks, coming, resolve};
+use super::{Guest, Script, User, checks, coming, libvirt, resolve};
 use crate::appliance::{Appliance, Sizes};
 use crate::disk::layout::{self, LayoutRequest};
 use crate::error::{Error, Result};
@@ -104,6 +104,12 @@ impl<'a> Request<'a> {
             Some(text) => checks::epoch(&text.to_string_lossy()).map_err(|error| check(Err(error))).ok(),
             None => None,
         };
+        if let Some(uri) = &appliance.libvirt {
+            check(libvirt::address(uri));
+            if hypervisor.libvirt().is_none() {
+                check(Err(no_libvirt_for(hypervisor.name())));
+            }
+        }
         coming::check(appliance).into_iter().for_each(&mut check);
         let (guest, scripts) = guest(appliance, suite, hypervisor, &mut problems);
         Error::all(problems)?;
@@ -147,6 +153,11 @@ impl<'a> Request<'a> {
             removed: &self.removed,
         }
     }
+}
+
+fn no_libvirt_for(hypervisor: &str) -> Error {
+    Error::config(format!("libvirt does not start machines made for {hypervisor}"))
+        .hint("Leave out --libvirt, or make the machine for kvm or qemu.")
 }
 
 fn cannot_be_removed(name: &str) -> Error {

@@ -191,8 +191,16 @@ fn output(page: &mut Page, plan: &Plan) {
     page.heading("Output");
     let replaced = if output.overwrite { ", replaced if it exists" } else { "" };
     page.line("Directory", &format!("{}{replaced}", output.directory.display()));
-    for (number, disk) in plan.disks.iter().enumerate() {
+    if let Some(libvirt) = &output.libvirt {
+        let network = if libvirt.user_network { ", with a network of its own" } else { "" };
+        page.line("libvirt", &format!("{}, runs by {}{network}", libvirt.uri, libvirt.runs.name()));
+    }
+    for (number, disk) in plan.images().enumerate() {
         page.line(if number == 0 { "Image" } else { "" }, &disk.image);
+    }
+    for (number, raw) in output.raws.iter().enumerate() {
+        let what = if raw.is_device { "block device" } else { "file" };
+        page.line("Written onto", &format!("{} ({what}), as disk {number}", raw.path.display()));
     }
 }
 
@@ -342,7 +350,12 @@ mod tests {
                 cache: Some("/home/bob/.cache/rvmb".into()),
                 overlay: true,
             },
-            output: Output { directory: "/home/bob/debian-kvm".into(), overwrite: true },
+            output: Output {
+                directory: "/home/bob/debian-kvm".into(),
+                overwrite: true,
+                raws: vec![],
+                libvirt: None,
+            },
         }
     }
 

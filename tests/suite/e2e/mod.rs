@@ -4,6 +4,7 @@ mod debian;
 mod first_boot;
 mod inputs;
 mod kill;
+mod libvirt;
 mod lost;
 mod patch_day;
 mod together;
