@@ -49,7 +49,7 @@ pub(crate) struct Libvirt {
 pub(crate) fn is_here() -> Result<(), String> {
     Account::root()?;
     let missing = |name: &&str| rvmb::host::tools::find(name).is_none();
-    match ["virsh", "libvirtd", "virtlogd"].iter().find(missing) {
+    match ["virsh", "libvirtd", "virtlogd"].into_iter().find(missing) {
         Some(name) => Err(format!("{name} is not installed")),
         None => Ok(()),
     }

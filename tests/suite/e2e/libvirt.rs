@@ -137,7 +137,10 @@ fn reaches_login(libvirt: &Libvirt, device: &Device) {
     let start = Instant::now();
     while !console.partial().ends_with("login:") {
         match heard.recv_timeout(Duration::from_millis(200)) {
-            Ok(bytes) => said.extend(console.feed(&bytes)),
+            Ok(bytes) => {
+                console.feed(&bytes);
+                said.extend(console.take_fresh());
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => panic!("the machine has gone:\n{}", said.join("\n")),
         }
