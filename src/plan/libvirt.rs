@@ -13,6 +13,7 @@ use crate::event::Event;
 use crate::host::run::Runner;
 use crate::host::tools;
 use crate::host::virsh::{Capability, Domain, VIRSH, Virsh};
+use crate::hypervisor::Hypervisor;
 use crate::hypervisor::libvirt::{DEFAULT_NETWORK, can_name};
 
 /// libvirt's name of the only architecture whose machines are started.
@@ -56,8 +57,24 @@ impl Runs {
     }
 }
 
+/// What can be said of --libvirt without asking it.
+pub(super) fn check(appliance: &Appliance, hypervisor: &dyn Hypervisor) -> Vec<Result<()>> {
+    let Some(uri) = &appliance.libvirt else { return Vec::new() };
+    let mut results = vec![address(uri)];
+    if hypervisor.libvirt().is_none() {
+        let name = hypervisor.name();
+        results.push(Err(Error::config(format!("libvirt does not start machines made for {name}"))
+            .hint("Leave out --libvirt, or make the machine for kvm or qemu.")));
+    }
+    if appliance.tree.only {
+        results.push(Err(Error::config("--only-chroot makes no disk that libvirt could start")
+            .hint("Leave out --libvirt or --only-chroot.")));
+    }
+    results
+}
+
 /// Checks an address: a libvirt of QEMU on this host, which alone can read the images that are made here.
-pub(super) fn address(uri: &str) -> Result<()> {
+fn address(uri: &str) -> Result<()> {
     let usual = "Write qemu:///system for the libvirt of this host, or qemu:///session for your own.";
     let Some((scheme, rest)) = uri.split_once("://") else {
         return Err(Error::config(format!("--libvirt {uri} is not an address of a libvirt")).hint(usual));

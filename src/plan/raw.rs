@@ -59,6 +59,13 @@ pub(super) fn look(
     if wanted.is_empty() {
         return Vec::new();
     }
+    if appliance.tree.only {
+        note(
+            Error::config("--only-chroot makes no disk that --raw could take")
+                .hint("Leave out --raw or --only-chroot."),
+        );
+        return Vec::new();
+    }
     if tools::find(BLKID).is_none() {
         note(tools::missing(BLKID));
         return Vec::new();

@@ -104,12 +104,7 @@ impl<'a> Request<'a> {
             Some(text) => checks::epoch(&text.to_string_lossy()).map_err(|error| check(Err(error))).ok(),
             None => None,
         };
-        if let Some(uri) = &appliance.libvirt {
-            check(libvirt::address(uri));
-            if hypervisor.libvirt().is_none() {
-                check(Err(no_libvirt_for(hypervisor.name())));
-            }
-        }
+        libvirt::check(appliance, hypervisor).into_iter().for_each(&mut check);
         coming::check(appliance).into_iter().for_each(&mut check);
         let (guest, scripts) = guest(appliance, suite, hypervisor, &mut problems);
         Error::all(problems)?;
@@ -153,11 +148,6 @@ impl<'a> Request<'a> {
             removed: &self.removed,
         }
     }
-}
-
-fn no_libvirt_for(hypervisor: &str) -> Error {
-    Error::config(format!("libvirt does not start machines made for {hypervisor}"))
-        .hint("Leave out --libvirt, or make the machine for kvm or qemu.")
 }
 
 fn cannot_be_removed(name: &str) -> Error {
