@@ -254,23 +254,25 @@ fn runs(wish: Runs, capabilities: &[Capability], uri: &str, runner: &Runner) -> 
         Error::host(format!("the libvirt at {uri} offers no machines of {ARCHITECTURE}"))
             .hint("Install QEMU for it with `sudo apt-get install qemu-system-x86`, and start libvirt anew.")
     })?;
-    if runs != wish {
-        let text = format!("the libvirt at {uri} offers no KVM: the machine is defined without it");
-        runner.sink().emit(Event::Warning { text });
-    } else if runs == Runs::Kvm && can_probe_kvm() {
-        if acceleration::choose(Wish::Auto, QEMU, runner)? == Acceleration::Tcg {
-            let text = "KVM runs no code on this host: the machine is defined without it".to_owned();
-            runner.sink().emit(Event::Warning { text });
-            return Ok(Runs::Qemu);
+    let without = match (runs, wish) {
+        (Runs::Qemu, Runs::Kvm) => format!("the libvirt at {uri} offers no KVM"),
+        (Runs::Kvm, _) if can_probe_kvm() && !kvm_works(runner)? => {
+            "KVM runs no code on this host".to_owned()
         }
-    }
-    Ok(runs)
+        _ => return Ok(runs),
+    };
+    runner.sink().emit(Event::Warning { text: format!("{without}: the machine is defined without it") });
+    Ok(Runs::Qemu)
 }
 
 /// Whether this user can find out if KVM works. libvirt's QEMU may be let to it where the user is not.
 fn can_probe_kvm() -> bool {
     let opened = std::fs::File::options().read(true).write(true).open("/dev/kvm");
     opened.is_ok() && tools::find(QEMU).is_some()
+}
+
+fn kvm_works(runner: &Runner) -> Result<bool> {
+    Ok(acceleration::choose(Wish::Auto, QEMU, runner)? == Acceleration::Kvm)
 }
 
 /// The best that libvirt offers of what is wished; none where it has no machines of the architecture.
