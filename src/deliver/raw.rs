@@ -266,12 +266,9 @@ mod tests {
 
     #[test]
     fn holes_are_what_extents_leave() {
-        let table: [(&[Range<u64>], &[Range<u64>]); 3] =
-            [(&[0..2, 4..6], &[2..4, 6..8]), (&[], &[0..8, 8..8]), (&[1..3, 3..8], &[0..1, 8..8])];
-        for (extents, expected) in table {
-            let expected: Vec<_> = expected.iter().filter(|hole| !hole.is_empty()).cloned().collect();
-            assert_eq!(holes(extents, 8), expected);
-        }
+        assert_eq!(holes(&[0..2, 4..6], 8), [2..4, 6..8]);
+        assert_eq!(holes(&[1..3, 3..7], 8), [0..1, 7..8]);
+        assert_eq!(holes(&[0..3, 3..8], 8), []);
         assert_eq!(split(&(2..10), &(4..6)), (2..4, 4..6, 6..10));
         assert_eq!(split(&(2..10), &(0..3)), (2..2, 2..3, 3..10));
         assert_eq!(split(&(2..10), &(12..14)), (2..10, 10..10, 10..10));

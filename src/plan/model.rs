@@ -385,6 +385,7 @@ pub struct Output {
     /// Whether an existing destination is replaced.
     pub overwrite: bool,
     /// Files and block devices that disks are written onto in place of new images: the n-th is disk n.
+    #[serde(default)]
     pub raws: Vec<RawDisk>,
     /// The libvirt that gets the machine; none where none was named.
     pub libvirt: Option<Libvirt>,
