@@ -250,6 +250,17 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_elsewhere_keeps_its_path_and_gives_its_name() {
+        let user = user(false, true);
+        let elsewhere = Machine { image: "/dev/vg/web", format: "raw", ..machine(&user, true) };
+        let script = elsewhere.script(Engine::TranslationAlways);
+        for line in ["image=/dev/vg/web", "vars=web-uefi-vars.fd"] {
+            assert!(script.lines().any(|have| have == line), "{line} in {script}");
+        }
+        assert!(script.contains("file=/dev/vg/web,format=raw,"), "{script}");
+    }
+
+    #[test]
     fn bytes_are_octal() {
         assert_eq!(octal(&[0, 7, 0x55, 0xaa]), r"\000\007\125\252");
     }
