@@ -1,6 +1,6 @@
 //! A raw disk becomes an image of the format that a hypervisor takes. One room each.
 
-pub mod extents;
+pub(crate) mod extents;
 mod qcow2;
 
 use std::path::Path;
