@@ -131,14 +131,14 @@ impl Begun<'_> {
         };
         if plan.tree.only {
             self.worker.commit()?;
-            deliver::put_in_place(&self.partial, &output.directory, false)?;
+            deliver::local::put_in_place(&self.partial, &output.directory, false)?;
             self.worker.release();
             return Ok(Receipt { images: Vec::new(), directory: output.directory.clone() });
         }
         event::step(sink, Step::Finish, || {
             // The worker has a umask of its own.
-            for disk in &plan.disks {
-                deliver::set_mode(&self.partial.join(&disk.image), 0o666)?;
+            for disk in plan.images() {
+                deliver::local::set_mode(&self.partial.join(&disk.image), 0o666)?;
             }
             let names = write_launch_files(self.planned, &self.partial)?;
             manifest::write(&self.partial, plan, &packages, &images, &names, &recorder.timings())?;
@@ -146,11 +146,15 @@ impl Begun<'_> {
             let list = output
                 .package_list
                 .as_deref()
-                .map(|path| deliver::Beside::write(path, &manifest::list(&packages)));
+                .map(|path| deliver::local::Beside::write(path, &manifest::list(&packages)));
             let list = list.transpose()?;
+            if output.overwrite {
+                deliver::libvirt::may_be_replaced(plan, runner)?;
+            }
             self.worker.commit()?;
-            deliver::put_in_place(&self.partial, &output.directory, output.overwrite)?;
-            list.map_or(Ok(()), deliver::Beside::put_in_place)?;
+            deliver::raw::write(plan, &self.partial, runner)?;
+            deliver::local::put_in_place(&self.partial, &output.directory, output.overwrite)?;
+            list.map_or(Ok(()), deliver::local::Beside::put_in_place)?;
             Ok(((), Outcome::Done))
         })?;
         self.worker.release();
@@ -158,6 +162,7 @@ impl Begun<'_> {
         if let Err(error) = tree::remove(&self.partial) {
             sink.emit(Event::Warning { text: format!("removing what was replaced: {error}") });
         }
+        deliver::libvirt::define(plan, runner)?;
         let images = plan.disks.iter().map(|disk| output.directory.join(&disk.image)).collect();
         Ok(Receipt { images, directory: output.directory.clone() })
     }
@@ -187,8 +192,11 @@ pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Vec<Written>)> {
     let mut site = Site::prepare(plan, secrets, runner, scratch, &place)?;
     let tree = layers::tree(&site, &growing)?;
     site.all_installed();
+    // What becomes no image is handed to the front.
+    let handed = plan.output.raws.len();
+    let places = (0..plan.disks.len()).map(|number| if number < handed { output } else { scratch });
     let raws: Vec<PathBuf> =
-        (0..plan.disks.len()).map(|number| scratch.join(format!("disk{number}.raw"))).collect();
+        places.enumerate().map(|(number, place)| place.join(deliver::raw::name(number))).collect();
 
     event::step(sink, Step::Configure, || {
         match plan.tree.existing {
@@ -218,7 +226,8 @@ pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Vec<Written>)> {
         let convert = |(disk, raw): (&Disk, &PathBuf)| {
             format::convert(&plan.target.format, raw, &output.join(&disk.image))
         };
-        Ok((plan.disks.iter().zip(&raws).map(convert).collect::<Result<Vec<_>>>()?, Outcome::Done))
+        let images = plan.images().zip(raws.iter().skip(handed));
+        Ok((images.map(convert).collect::<Result<Vec<_>>>()?, Outcome::Done))
     })?;
     tree.close()?;
     Ok((installed, written))
@@ -344,7 +353,7 @@ fn write_launch_files(planned: &Planned, directory: &Path) -> Result<Vec<String>
             None => None,
         };
         std::fs::write(&path, own.unwrap_or(file.content)).context(Kind::Build, context)?;
-        deliver::set_mode(&path, file.mode)?;
+        deliver::local::set_mode(&path, file.mode)?;
         names.push(file.name);
     }
     Ok(names)

@@ -28,7 +28,7 @@ pub(crate) fn is_root() -> bool {
 }
 
 /// Says on the real standard error, past the capture of the test harness, what does not run.
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     // The harness names a test's thread after the test.
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");

@@ -1,9 +1,10 @@
 //! Which images are meant, in which formats they are, and what their manifest promises of the guest.
 
 use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::promises::{self, Promises};
+use super::promises::{self, Place, Promises};
 use super::vmdk;
 use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::MANIFEST;
@@ -37,16 +38,31 @@ pub(super) fn find(path: &Path) -> Result<Subject> {
     let metadata = std::fs::metadata(path).context(Kind::Usage, looking)?;
     // qemu-img takes `nbd:x` for an address and `json:{}` for options, and nothing that begins with `/`.
     let path = &std::path::absolute(path).context(Kind::Usage, looking)?;
-    let (paths, promises) = if metadata.is_dir() {
-        let manifest = path.join(MANIFEST);
-        let (names, promises) = promises::parse(&read_manifest(&manifest)?)
-            .map_err(|error| error.within(format!("reading {}", manifest.display())))?;
-        (names.into_iter().map(|name| path.join(name)).collect(), Some(promises))
-    } else {
-        (vec![path.to_owned()], None)
-    };
-    let image = |path: PathBuf| Ok(Image { format: detect(&path)?, path });
-    Ok(Subject { images: paths.into_iter().map(image).collect::<Result<_>>()?, promises })
+    if !metadata.is_dir() {
+        let image = Image { format: detect(path)?, path: path.to_owned() };
+        return Ok(Subject { images: vec![image], promises: None });
+    }
+    let manifest = path.join(MANIFEST);
+    let (places, promises) = promises::parse(&read_manifest(&manifest)?)
+        .map_err(|error| error.within(format!("reading {}", manifest.display())))?;
+    let images = places.into_iter().map(|place| located(&manifest, place)).collect::<Result<_>>()?;
+    Ok(Subject { images, promises: Some(promises) })
+}
+
+/// The disk that a manifest places there.
+fn located(manifest: &Path, place: Place) -> Result<Image> {
+    match place {
+        Place::Image(name) => {
+            let path = manifest.with_file_name(name);
+            Ok(Image { format: detect(&path)?, path })
+        }
+        Place::Raw(path) => {
+            is_of_someone_trusted(manifest)?;
+            is_file_or_disk(&path)?;
+            // A guest writes to its disk whatever it likes, the header of another format, too.
+            Ok(Image { path, format: Format::Raw })
+        }
+    }
 }
 
 fn read_manifest(path: &Path) -> Result<String> {
@@ -63,6 +79,18 @@ fn read_manifest(path: &Path) -> Result<String> {
         return Err(Error::config(format!("{} is larger than {LARGEST_MANIFEST} bytes", path.display())));
     }
     Ok(text)
+}
+
+/// Refuses a manifest of somebody else's that leads away from its directory: it could have any file of this
+/// user's read.
+fn is_of_someone_trusted(manifest: &Path) -> Result<()> {
+    let context = || format!("looking at {}", manifest.display());
+    let owner = std::fs::metadata(manifest).context(Kind::Usage, context)?.uid();
+    if owner == 0 || owner == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{} names a disk elsewhere, and belongs to somebody else", manifest.display()))
+        .hint("If you trust whoever made it, name the disk itself."))
 }
 
 /// Formats of a disk image.
@@ -93,13 +121,19 @@ impl Format {
     }
 }
 
-fn detect(image: &Path) -> Result<Format> {
+/// Refuses what to open could wait for ever, as for the other end of a pipe.
+fn is_file_or_disk(image: &Path) -> Result<()> {
     let reading = || format!("reading {}", image.display());
-    // To open a pipe would be to wait for its other end.
     let kind = std::fs::metadata(image).context(Kind::Usage, reading)?.file_type();
-    if !kind.is_file() && !std::os::unix::fs::FileTypeExt::is_block_device(&kind) {
+    if !kind.is_file() && !kind.is_block_device() {
         return Err(Error::usage(format!("{} is neither a file nor a disk", image.display())));
     }
+    Ok(())
+}
+
+fn detect(image: &Path) -> Result<Format> {
+    is_file_or_disk(image)?;
+    let reading = || format!("reading {}", image.display());
     let file = std::fs::File::open(image).context(Kind::Usage, || format!("opening {}", image.display()))?;
     let mut header = Vec::new();
     file.take(HEADER).read_to_end(&mut header).context(Kind::Usage, reading)?;
@@ -166,6 +200,27 @@ fn qcow2_defect(header: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_manifest_leads_to_the_disk_that_was_written_onto() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = directory.path().join("elsewhere");
+        let path = disk.display();
+        let text = format!(
+            r#"{{"plan": {{"disks": [{{"image": "{path}"}}], "output": {{"raws": [{{"path": "{path}"}}]}}}}}}"#
+        );
+        let manifest = directory.path().join(MANIFEST);
+        std::fs::write(&manifest, text).unwrap();
+        assert_eq!(find(directory.path()).unwrap_err().kind(), Kind::Usage);
+        // Whatever a guest has written to its start.
+        std::fs::write(&disk, b"QFI\xfb\0\0\0\x03").unwrap();
+        let subject = find(directory.path()).unwrap();
+        assert_eq!(subject.images, [Image { path: disk, format: Format::Raw }]);
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&manifest, Some(65534), None).unwrap();
+            assert!(find(directory.path()).unwrap_err().message().contains("somebody else"));
+        }
+    }
 
     #[test]
     fn formats_are_told_by_their_headers() {

@@ -1,5 +1,7 @@
 //! What a manifest promises of the guest. Pure: a text in.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 use crate::error::{Context, Error, Kind, Result};
@@ -20,6 +22,15 @@ pub(super) struct Promises {
     pub(super) network: GuestNetwork,
     /// The MAC address that the hypervisor gives to its interface.
     pub(super) mac: Option<Mac>,
+}
+
+/// Where a disk is.
+#[derive(Debug, PartialEq)]
+pub(super) enum Place {
+    /// In a file of that name beside the manifest.
+    Image(String),
+    /// In a file or block device somewhere.
+    Raw(PathBuf),
 }
 
 /// The first user.
@@ -70,6 +81,8 @@ struct Manifest {
 #[derive(Deserialize)]
 struct Plan {
     disks: Vec<Disk>,
+    #[serde(default)]
+    output: Output,
     guest: Option<Guest>,
     packages: Option<Packages>,
     target: Option<Target>,
@@ -91,6 +104,19 @@ struct Target {
 #[derive(Deserialize)]
 struct Nic {
     mac: Mac,
+}
+
+/// Where the disks went.
+#[derive(Default, Deserialize)]
+struct Output {
+    /// What disks were written onto in place of new images, the first disk first.
+    #[serde(default)]
+    raws: Vec<RawDisk>,
+}
+
+#[derive(Deserialize)]
+struct RawDisk {
+    path: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -136,26 +162,25 @@ struct Packages {
     added: Vec<String>,
 }
 
-/// The images' file names and what is promised of the guest.
+/// Where the disks are and what is promised of the guest.
 ///
 /// # Errors
 ///
 /// A configuration error where the text is no manifest, or names no files beside it.
-pub(super) fn parse(text: &str) -> Result<(Vec<String>, Promises)> {
+pub(super) fn parse(text: &str) -> Result<(Vec<Place>, Promises)> {
     let manifest: Manifest =
         serde_json::from_str(text).context(Kind::Config, || "the manifest is not understood".to_owned())?;
-    let Plan { disks, guest, packages, target, tree } = manifest.plan;
+    let Plan { disks, output, guest, packages, target, tree } = manifest.plan;
     if disks.is_empty() {
         return Err(Error::config("the manifest names no disk"));
     }
-    for Disk { image, .. } in &disks {
-        if image.is_empty() || image.contains('/') || image == ".." || image == "." {
-            return Err(Error::config(format!(
-                "the manifest names {image:?}, which is not a file beside it"
-            )));
-        }
-    }
     let storage = storage(&disks);
+    let mut raws = output.raws.into_iter();
+    let place = |disk: Disk| match raws.next() {
+        Some(raw) => Ok(Place::Raw(raw.path)),
+        None => beside(disk.image),
+    };
+    let places = disks.into_iter().map(place).collect::<Result<_>>()?;
     let first_boot = guest.as_ref().is_some_and(|guest| guest.firstboot.is_some());
     let (user, network) = guest.map(|guest| (guest.user, guest.network)).unwrap_or_default();
     let promises = Promises {
@@ -167,7 +192,15 @@ pub(super) fn parse(text: &str) -> Result<(Vec<String>, Promises)> {
         network,
         mac: target.and_then(|target| target.nic).map(|nic| nic.mac),
     };
-    Ok((disks.into_iter().map(|disk| disk.image).collect(), promises))
+    Ok((places, promises))
+}
+
+/// An image beside the manifest, and nowhere else.
+fn beside(image: String) -> Result<Place> {
+    if image.is_empty() || image.contains('/') || image == ".." || image == "." {
+        return Err(Error::config(format!("the manifest names {image:?}, which is not a file beside it")));
+    }
+    Ok(Place::Image(image))
 }
 
 fn storage(disks: &[Disk]) -> Storage {
@@ -215,7 +248,7 @@ mod tests {
             "guest": {"user": {"name": "bob", "locked": false, "default_password": true}, "firstboot": null},
             "packages": {"added": ["nginx=1.2"], "base": []}}}"#;
         let (images, promises) = parse(text).unwrap();
-        assert_eq!(images, ["vm-disk0.qcow2"]);
+        assert_eq!(images, [Place::Image("vm-disk0.qcow2".into())]);
         let user = Some(User { name: "bob".to_owned(), locked: false, default_password: true });
         let packages = vec!["nginx=1.2".to_owned()];
         assert_eq!(promises, Promises { user, packages, ..Promises::default() });
@@ -239,7 +272,7 @@ mod tests {
                     {"start": 4, "mount": "/", "grows": true, "content": {"type": "ext4"}},
                     {"start": 5, "mount": null, "content": {"type": "swap"}}]}}]}]}}"#;
         let (images, Promises { storage, .. }) = parse(text).unwrap();
-        assert_eq!(images, ["a", "b"]);
+        assert_eq!(images, ["a", "b"].map(|name| Place::Image(name.into())));
         let pair = |mount: &str, kind: &str| (mount.to_owned(), kind.to_owned());
         let expected = Storage {
             bios_only: true,

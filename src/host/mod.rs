@@ -6,6 +6,7 @@ pub mod claim;
 pub mod fetch;
 pub mod followed;
 pub mod identity;
+pub mod in_use;
 pub mod interrupt;
 pub mod iso9660;
 pub mod leftovers;
@@ -24,6 +25,7 @@ pub mod tarball;
 pub mod template;
 pub mod tools;
 pub mod tree;
+pub mod virsh;
 
 /// What a gzip file begins with (RFC 1952 section 2.3.1).
 pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];

@@ -23,12 +23,14 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mkfs.btrfs", "btrfs-progs"),
     ("mkfs.xfs", "xfsprogs"),
     ("mkswap", "util-linux"),
+    ("blkid", "util-linux"),
     ("newuidmap", "uidmap"),
     ("newgidmap", "uidmap"),
     ("qemu-img", "qemu-utils"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("qemu-system-aarch64", "qemu-system-arm"),
     ("gpgv", "gpgv"),
+    ("virsh", "libvirt-clients"),
 ];
 
 /// What apt checks signatures with: gpgv, and sqv since Debian 13.

@@ -1,8 +1,8 @@
 //! KVM: QEMU on the processor itself where that works, translation elsewhere.
 
 use super::launch::{self, Engine, LaunchFile};
-use super::{Hypervisor, qemu};
-use crate::plan::Plan;
+use super::{Hypervisor, libvirt, qemu};
+use crate::plan::{Plan, Runs};
 
 pub(super) struct Kvm;
 
@@ -27,7 +27,11 @@ impl Hypervisor for Kvm {
         qemu::KERNEL_OPTIONS
     }
 
+    fn libvirt(&self) -> Option<Runs> {
+        Some(Runs::Kvm)
+    }
+
     fn launch_files(&self, plan: &Plan) -> Vec<LaunchFile> {
-        vec![launch::run_script(plan, Engine::KvmWhereItWorks)]
+        vec![launch::run_script(plan, Engine::KvmWhereItWorks), libvirt::domain_file(plan, Runs::Kvm)]
     }
 }

@@ -41,9 +41,11 @@ pub(super) fn run_script(plan: &Plan, engine: Engine) -> LaunchFile {
         hostname: &plan.guest.hostname,
         release: format!("{} {}, {}", plan.suite.distro, plan.suite.codename, plan.architecture),
         architecture: &plan.architecture,
-        images: plan.disks.iter().map(|disk| disk.image.as_str()).collect(),
+        drives: (0..)
+            .zip(&plan.disks)
+            .map(|(number, disk)| (disk.image.as_str(), plan.format_of(number)))
+            .collect(),
         uefi: plan.mounted_at(ESP_MOUNT).is_some(),
-        format: &plan.target.format,
         memory: plan.target.memory,
         cpus: plan.target.cpus,
         user: &plan.guest.user,
@@ -60,10 +62,10 @@ struct Machine<'a> {
     release: String,
     architecture: &'a str,
     /// The first one is started.
-    images: Vec<&'a str>,
+    /// Image and format of each disk.
+    drives: Vec<(&'a str, &'a str)>,
     /// Whether it has what UEFI starts.
     uefi: bool,
-    format: &'a str,
     memory: Size,
     cpus: u32,
     user: &'a User,
@@ -74,8 +76,10 @@ struct Machine<'a> {
 
 impl Machine<'_> {
     fn script(&self, engine: Engine) -> String {
-        let first = self.images.first().copied().unwrap_or_default();
-        let stem = first.rsplit_once('.').map_or(first, |(stem, _)| stem);
+        let first = self.drives.first().map_or("", |(image, _)| image);
+        // Beside the script, wherever the disk is.
+        let name = first.rsplit_once('/').map_or(first, |(_, name)| name);
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
         let (comment, kvm_works) = match engine {
             Engine::KvmWhereItWorks => (
                 "/dev/kvm may open and still run nothing, so a boot sector that counts and exits is run first.",
@@ -88,7 +92,7 @@ impl Machine<'_> {
         let values = [
             ("@NAME@", quote(self.hostname)),
             ("@RELEASE@", self.release.clone()),
-            ("@IMAGES@", self.images.iter().map(|image| quote(image)).collect::<Vec<_>>().join(" ")),
+            ("@IMAGES@", self.drives.iter().map(|(image, _)| quote(image)).collect::<Vec<_>>().join(" ")),
             ("@DRIVES@", self.drives()),
             ("@VARS@", quote(&format!("{stem}-uefi-vars.fd"))),
             ("@MEMORY@", (self.memory.bytes() / MIB).to_string()),
@@ -107,15 +111,14 @@ impl Machine<'_> {
     /// The disks as QEMU's arguments, each on a line of its own. The guest sees them in this order, and the
     /// firmware starts the first.
     fn drives(&self) -> String {
-        let format = quote(self.format);
-        let drive = |(number, image): (usize, &&str)| {
-            let file = quote(&option_value(image));
+        let drive = |(number, (image, format)): (usize, &(&str, &str))| {
+            let (file, format) = (quote(&option_value(image)), quote(format));
             format!(
                 "-drive file={file},format={format},if=none,id=disk{number} \
                  -device virtio-blk-pci,drive=disk{number},bootindex={number} \\\n    "
             )
         };
-        self.images.iter().enumerate().map(drive).collect()
+        self.drives.iter().enumerate().map(drive).collect()
     }
 
     /// Code and variable store of the known UEFI firmware builds, as the words of a shell loop.
@@ -249,9 +252,8 @@ mod tests {
             hostname: "vm",
             release: "debian trixie, amd64".to_owned(),
             architecture: "amd64",
-            images: vec!["vm-disk0.qcow2"],
+            drives: vec![("vm-disk0.qcow2", "qcow2")],
             uefi: true,
-            format: "qcow2",
             memory: Size::mib(1024),
             cpus: 1,
             user,
@@ -309,8 +311,8 @@ mod tests {
     #[test]
     fn every_disk_is_there_and_uefi_is_not_where_it_cannot_be() {
         let user = user(false, true);
-        let images = vec!["vm-disk0.qcow2", "vm-disk1.qcow2"];
-        let script = Machine { images, uefi: false, ..machine(&user, true) }.script(Engine::KvmWhereItWorks);
+        let drives = vec![("vm-disk0.qcow2", "qcow2"), ("vm-disk1.qcow2", "qcow2")];
+        let script = Machine { drives, uefi: false, ..machine(&user, true) }.script(Engine::KvmWhereItWorks);
         assert!(script.contains("for image in vm-disk0.qcow2 vm-disk1.qcow2;"), "{script}");
         assert!(script.contains("file=vm-disk1.qcow2,format=qcow2,if=none,id=disk1 -device"), "{script}");
         assert!(script.contains("drive=disk1,bootindex=1 \\\n"), "{script}");
@@ -340,6 +342,17 @@ mod tests {
         assert!(!script.contains("hostfwd") && !script.contains("ssh -p"), "{script}");
         let runner = crate::host::run::Runner::new(std::sync::Arc::new(crate::event::Silent));
         runner.command("sh").args(["-n", "/dev/stdin"]).input(script).run().unwrap();
+    }
+
+    #[test]
+    fn a_disk_elsewhere_keeps_its_path_and_gives_its_name() {
+        let user = user(false, true);
+        let elsewhere = Machine { drives: vec![("/dev/vg/web", "raw")], ..machine(&user, true) };
+        let script = elsewhere.script(Engine::TranslationAlways);
+        for line in ["for image in /dev/vg/web; do", "vars=web-uefi-vars.fd"] {
+            assert!(script.lines().any(|have| have == line), "{line} in {script}");
+        }
+        assert!(script.contains("file=/dev/vg/web,format=raw,"), "{script}");
     }
 
     #[test]

@@ -4,11 +4,12 @@
 
 mod kvm;
 mod launch;
+pub mod libvirt;
 mod qemu;
 
 use crate::error::{Error, Result};
 use crate::near;
-use crate::plan::Plan;
+use crate::plan::{Plan, Runs};
 use crate::units::Size;
 
 pub use launch::LaunchFile;
@@ -40,6 +41,11 @@ pub trait Hypervisor: Sync {
     /// Processors of the virtual machine where the user names none, as vmbuilder had it.
     fn default_cpus(&self) -> u32 {
         1
+    }
+
+    /// What runs its machines under libvirt; none where libvirt does not start them.
+    fn libvirt(&self) -> Option<Runs> {
+        None
     }
 
     /// The files that are left beside the image to start it.

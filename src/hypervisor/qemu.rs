@@ -1,8 +1,8 @@
 //! QEMU without KVM: translation always, so that an image behaves alike wherever it is started.
 
-use super::Hypervisor;
 use super::launch::{self, Engine, LaunchFile};
-use crate::plan::Plan;
+use super::{Hypervisor, libvirt};
+use crate::plan::{Plan, Runs};
 
 /// QEMU's own format: sparse, with snapshots.
 pub(super) const DISK_FORMAT: &str = "qcow2";
@@ -37,7 +37,11 @@ impl Hypervisor for Qemu {
         KERNEL_OPTIONS
     }
 
+    fn libvirt(&self) -> Option<Runs> {
+        Some(Runs::Qemu)
+    }
+
     fn launch_files(&self, plan: &Plan) -> Vec<LaunchFile> {
-        vec![launch::run_script(plan, Engine::TranslationAlways)]
+        vec![launch::run_script(plan, Engine::TranslationAlways), libvirt::domain_file(plan, Runs::Qemu)]
     }
 }

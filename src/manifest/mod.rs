@@ -70,7 +70,7 @@ impl FileEntry {
     }
 }
 
-/// Writes manifest.json, packages.txt and SHA256SUMS into `directory`: over the images of the plan's disks,
+/// Writes manifest.json, packages.txt and SHA256SUMS into `directory`: over the plan's images,
 /// which are what their writer says, and over the files in `names`.
 pub fn write(
     directory: &Path,
@@ -81,7 +81,7 @@ pub fn write(
     timings: &[Timing],
 ) -> Result<()> {
     save(directory, "packages.txt", list(packages).as_bytes())?;
-    let written = plan.disks.iter().zip(images);
+    let written = plan.images().zip(images);
     let mut files: Vec<FileEntry> =
         written.map(|(disk, image)| FileEntry::new(&disk.image, image.size, &image.sha256)).collect();
     for name in names.iter().map(String::as_str).chain(["packages.txt"]) {

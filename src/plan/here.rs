@@ -5,7 +5,7 @@ use std::thread::ScopedJoinHandle;
 
 use super::archive::{self, Mirrors};
 use super::request::Request;
-use super::{BootstrapTool, Privilege, package_list, tree};
+use super::{BootstrapTool, Libvirt, Privilege, RawDisk, libvirt, package_list, raw, tree};
 use crate::appliance::Appliance;
 use crate::cache::Cache;
 use crate::error::{Context, Error, Kind, Result};
@@ -38,6 +38,10 @@ pub(super) struct Host {
     pub access: Access,
     pub mirrors: Mirrors,
     pub overlay: bool,
+    /// What disks are written onto in place of images.
+    pub raws: Vec<RawDisk>,
+    /// The libvirt that gets the machine.
+    pub libvirt: Option<Libvirt>,
 }
 
 impl Host {
@@ -75,6 +79,8 @@ impl Host {
             _ => None,
         };
         let scratch = scratch::directory(appliance.places.scratch.as_deref()).map_err(&mut note).ok();
+        let raws = raw::look(appliance, request, destination.as_deref(), runner, &mut note);
+        let libvirt = libvirt::look(appliance, request, destination.as_deref(), runner, &mut note);
         Error::all(problems)?;
         let (Some(privilege), Some(bootstrap), Some(keyring), Some(destination), Some(scratch)) =
             (privilege, bootstrap, keyring, destination, scratch)
@@ -117,6 +123,8 @@ impl Host {
             destination,
             package_list,
             overlay,
+            raws,
+            libvirt,
         })
     }
 }

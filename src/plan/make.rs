@@ -14,9 +14,9 @@ use super::resolve::Resolved;
 use super::stage::Stage;
 use super::tree::Release;
 use super::{
-    Archive, Customising, ExistingTree, Guest, HostUse, Layer, Layers, Output, Packages, Plan, Secrets,
-    Seeds, Source, Target, TemplateFile, TreeUse, checks, elsewhere, passwords, ppa, resolve, templates,
-    told, tree,
+    Archive, Customising, ExistingTree, Guest, HostUse, Layer, Layers, Output, Packages, Plan, RawDisk,
+    Secrets, Seeds, Source, Target, TemplateFile, TreeUse, checks, elsewhere, passwords, ppa, raw, resolve,
+    templates, told, tree,
 };
 use crate::appliance::Appliance;
 use crate::cache::{Cache, layers as kept};
@@ -275,7 +275,7 @@ fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply:
         Supply::Tree(..) => None,
     };
     let format = request.hypervisor.disk_format();
-    let id = identity(&request, &customising, &supply, layers.as_ref(), format, epoch)?;
+    let id = identity(&request, &customising, &host.raws, &supply, layers.as_ref(), format, epoch)?;
     let target = Target {
         hypervisor: request.hypervisor.name().to_owned(),
         format: format.to_owned(),
@@ -285,10 +285,11 @@ fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply:
         nic: request.network.nic(id),
     };
     let names = (request.guest.hostname.as_str(), format);
-    let disks = match appliance.tree.only {
+    let mut disks = match appliance.tree.only {
         true => Vec::new(),
         false => request.storage.plan(request.suite, &request.architecture, names, id)?,
     };
+    raw::apply(&host.raws, &mut disks);
     let secrets = Secrets {
         seeds: customised.seeds.map(|seeds| seeds.text),
         templates: customised.templates,
@@ -343,6 +344,8 @@ fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply:
             directory: host.destination,
             overwrite: appliance.places.overwrite,
             package_list: host.package_list,
+            raws: host.raws,
+            libvirt: host.libvirt,
         },
         archive,
         suite: request.suite.clone(),
@@ -370,6 +373,7 @@ fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply:
 fn identity(
     request: &Request<'_>,
     customising: &Customising,
+    raws: &[RawDisk],
     supply: &Supply,
     layers: Option<&Layers>,
     format: &str,
@@ -389,8 +393,8 @@ fn identity(
         (guest, identity_of(customising)),
         format,
         &request.architecture,
-        &request.storage.disks,
-        request.storage.table,
+        (&request.storage.disks, request.storage.table),
+        raws.iter().map(|raw| raw.size).collect::<Vec<Size>>(),
         supply,
         &request.components,
         epoch,

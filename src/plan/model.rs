@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use super::Customising;
 use super::disks::{Disk, Volume};
+use super::libvirt::Libvirt;
 use super::network::{GuestNetwork, Nic};
+use super::raw::RawDisk;
 use super::stage::Stage;
 use super::tree::TreeUse;
 use crate::host::access::Access;
@@ -70,7 +72,20 @@ impl Plan {
     pub fn volumes(&self) -> impl Iterator<Item = Volume<'_>> {
         self.disks.iter().flat_map(Disk::volumes)
     }
+
+    /// The disks that become images in the output directory.
+    pub fn images(&self) -> impl Iterator<Item = &Disk> {
+        self.disks.iter().skip(self.output.raws.len())
+    }
+
+    /// The format of the disk of that number, from 0.
+    pub fn format_of(&self, number: usize) -> &str {
+        if number < self.output.raws.len() { RAW } else { &self.target.format }
+    }
 }
+
+/// The format of a disk that is nothing but its bytes.
+const RAW: &str = "raw";
 
 /// The hypervisor and what it gives to the guest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -394,6 +409,11 @@ pub struct Output {
     /// File of this host that gets the list of packages, absolute.
     #[serde(default)]
     pub package_list: Option<PathBuf>,
+    /// Files and block devices that disks are written onto in place of new images: the n-th is disk n.
+    #[serde(default)]
+    pub raws: Vec<RawDisk>,
+    /// The libvirt that gets the machine; none where none was named.
+    pub libvirt: Option<Libvirt>,
 }
 
 /// What must not stand in a plan. Goes to the worker beside it and is never written to a file.

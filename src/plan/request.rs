@@ -11,7 +11,9 @@ use super::customise::Customised;
 use super::storage::Storage;
 use super::variant::{self, Variant};
 use super::word::{self, Word};
-use super::{Guest, GuestNetwork, Medium, Script, User, checks, coming, media, network, ppa, resolve, tree};
+use super::{
+    Guest, GuestNetwork, Medium, Script, User, checks, coming, libvirt, media, network, ppa, resolve, tree,
+};
 use crate::appliance::Appliance;
 use crate::error::{Error, Result};
 use crate::hypervisor::{self, Hypervisor};
@@ -123,6 +125,7 @@ impl<'a> Request<'a> {
             Some(text) => checks::epoch(&text.to_string_lossy()).map_err(|error| check(Err(error))).ok(),
             None => None,
         };
+        libvirt::check(appliance, hypervisor).into_iter().for_each(&mut check);
         coming::check(appliance).into_iter().for_each(&mut check);
         let network = network::read(&appliance.network, appliance.domain.as_deref(), suite.network.stack)
             .unwrap_or_else(|errors| {

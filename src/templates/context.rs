@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use minijinja::Value;
 use minijinja::value::Serde;
 
-use crate::plan::Plan;
+use crate::plan::{Address, Connection, Plan};
 use crate::units::MIB;
 
 /// The variables of templates.
@@ -38,14 +38,43 @@ impl Context {
             ("timezone", &guest.timezone),
             ("image", image),
             ("destination", &destination),
-            ("ip", "dhcp"),
         ];
         let Context(mut values) = Context::of_names(texts);
+        values.extend(Context::network(plan));
         values.insert("mem".into(), Value::from(target.memory.bytes() / MIB));
         values.insert("cpus".into(), Value::from(target.cpus));
         values.insert("components".into(), Value::from(plan.archive.components.clone()));
         values.insert("plan".into(), Value::from(Serde(plan)));
         Context(values)
+    }
+
+    /// The network by vmbuilder's names: that of the first address. What there is not is an empty text, so
+    /// that a template can ask.
+    fn network(plan: &Plan) -> impl Iterator<Item = (String, Value)> {
+        let network = &plan.guest.network;
+        let fixed = network.static_addresses();
+        let first = fixed.and_then(|fixed| fixed.addresses.first());
+        let text = |value: Option<String>| value.unwrap_or_default();
+        let of_first = |part: fn(&Address) -> Option<String>| text(first.and_then(part));
+        let gateway = fixed.and_then(|fixed| fixed.gateway(first?.address.is_ipv6()));
+        let servers: Vec<String> = network.name_servers.iter().map(ToString::to_string).collect();
+        let (bridge, libvirt_network) = match &plan.target.nic.connection {
+            Connection::Bridge(name) => (name.as_str(), ""),
+            Connection::LibvirtNetwork(name) => ("", name.as_str()),
+        };
+        let ip = first.map_or("dhcp".to_owned(), |address| address.address.to_string());
+        let texts = [
+            ("ip", ip),
+            ("mask", of_first(|address| Some(address.mask()?.to_string()))),
+            ("net", of_first(|address| Some(address.first().to_string()))),
+            ("bcast", of_first(|address| address.mask().map(|_| address.last().to_string()))),
+            ("gw", text(gateway.map(|gateway| gateway.address.to_string()))),
+            ("dns", servers.join(" ")),
+            ("mac", plan.target.nic.mac.to_string()),
+            ("bridge", bridge.to_owned()),
+            ("network", libvirt_network.to_owned()),
+        ];
+        texts.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value)))
     }
 
     /// Variables that are texts.

@@ -322,11 +322,19 @@ fn output(page: &mut Page, plan: &Plan) {
     }
     let replaced = if output.overwrite { ", replaced if it exists" } else { "" };
     page.line("Directory", &format!("{}{replaced}", output.directory.display()));
-    for (number, disk) in plan.disks.iter().enumerate() {
+    if let Some(libvirt) = &output.libvirt {
+        let network = if libvirt.user_network { ", with a network of its own" } else { "" };
+        page.line("libvirt", &format!("{}, runs by {}{network}", libvirt.uri, libvirt.runs.name()));
+    }
+    for (number, disk) in plan.images().enumerate() {
         page.line(if number == 0 { "Image" } else { "" }, &disk.image);
     }
     let list = output.package_list.as_ref().map(|path| path.display().to_string());
     page.some("Package list", list.as_deref());
+    for (number, raw) in output.raws.iter().enumerate() {
+        let what = if raw.is_device { "block device" } else { "file" };
+        page.line("Written onto", &format!("{} ({what}), as disk {number}", raw.path.display()));
+    }
 }
 
 fn every(page: &mut Page, packages: &Packages) {
@@ -492,7 +500,13 @@ mod tests {
                 cache: Some("/home/bob/.cache/rvmb".into()),
                 overlay: true,
             },
-            output: Output { directory: "/home/bob/debian-kvm".into(), overwrite: true, package_list: None },
+            output: Output {
+                directory: "/home/bob/debian-kvm".into(),
+                overwrite: true,
+                package_list: None,
+                raws: vec![],
+                libvirt: None,
+            },
         }
     }
 

@@ -163,6 +163,11 @@ impl Address {
         }
     }
 
+    /// The netmask, for an IPv4 address.
+    pub fn mask(&self) -> Option<Ipv4Addr> {
+        self.address.is_ipv4().then(|| Ipv4Addr::from(!self.ipv4_rest()))
+    }
+
     /// Whether another address is in the network.
     pub fn contains(&self, other: IpAddr) -> bool {
         other.is_ipv4() == self.address.is_ipv4() && (self.first()..=self.last()).contains(&other)

@@ -28,11 +28,17 @@ pub(crate) fn is_sound(image: &Path, scratch: &Path) -> Vec<String> {
     let directory = tempfile::tempdir_in(scratch).expect("making a directory");
     let raw = directory.path().join("disk.raw");
     check("qemu-img", [Path::new("convert"), Path::new("-O"), Path::new("raw"), image, &raw]);
+    raw_is_sound(&raw, scratch)
+}
 
-    let verdict = check("sgdisk", [Path::new("-v"), &raw]);
+/// The same for a disk that is nothing but its bytes.
+#[track_caller]
+pub(crate) fn raw_is_sound(raw: &Path, scratch: &Path) -> Vec<String> {
+    let directory = tempfile::tempdir_in(scratch).expect("making a directory");
+    let verdict = check("sgdisk", [Path::new("-v"), raw]);
     assert!(verdict.stdout.contains("No problems found"), "{verdict}");
 
-    let table = check("sfdisk", [Path::new("--json"), &raw]).stdout;
+    let table = check("sfdisk", [Path::new("--json"), raw]).stdout;
     let table: serde_json::Value = serde_json::from_str(&table).expect("sfdisk writes JSON");
     let partitions = table["partitiontable"]["partitions"].as_array().cloned().unwrap_or_default();
     let kinds: Vec<_> = partitions.iter().filter_map(|partition| partition["type"].as_str()).collect();
@@ -45,9 +51,9 @@ pub(crate) fn is_sound(image: &Path, scratch: &Path) -> Vec<String> {
         let size = partition["size"].as_u64().expect("a size") * SECTOR;
         if partition["type"] == EFI_SYSTEM {
             let esp = directory.path().join("esp");
-            copy_range(&raw, start, size, &esp);
+            copy_range(raw, start, size, &esp);
             check("fsck.vfat", [Path::new("-n"), &esp]);
-        } else if read_at(&raw, start + EXT4_MAGIC_OFFSET) == EXT4_MAGIC {
+        } else if read_at(raw, start + EXT4_MAGIC_OFFSET) == EXT4_MAGIC {
             check("e2fsck", ["-fn".to_owned(), format!("{}?offset={start}", raw.display())]);
             systems += 1;
         }

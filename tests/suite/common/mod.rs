@@ -8,6 +8,7 @@ pub(crate) mod account;
 pub(crate) mod archive;
 pub(crate) mod guest;
 pub(crate) mod image;
+pub(crate) mod libvirt;
 pub(crate) mod machine;
 pub(crate) mod process;
 pub(crate) mod proxy;
@@ -61,7 +62,7 @@ pub(crate) fn anybody() -> Result<Account, String> {
 }
 
 /// Says on the real standard error, past the capture of the test harness, that a test does not run.
-fn skip<T>(test: &str, why: &str) -> Option<T> {
+pub(crate) fn skip<T>(test: &str, why: &str) -> Option<T> {
     // Nobody is left to tell when standard error is gone.
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
     None

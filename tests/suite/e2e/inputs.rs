@@ -72,6 +72,18 @@ const CASES: &[Case] = &[
     },
     Case { words: &["kvm", "debian", "--config", "/nowhere/a.cfg"], code: CONFIG, says: &["/nowhere/a.cfg"] },
     Case {
+        words: &["kvm", "debian", "--libvirt", "qemu+ssh://web.example/system"],
+        code: CONFIG,
+        says: &["another machine", "virsh define"],
+    },
+    Case { words: &["kvm", "debian", "--libvirt", "xen:///"], code: CONFIG, says: &["qemu:///system"] },
+    Case { words: &["kvm", "debian", "--raw", "/nowhere/disk"], code: CONFIG, says: &["/nowhere/disk"] },
+    Case {
+        words: &["kvm", "debian", "--raw", "/dev/null"],
+        code: CONFIG,
+        says: &["neither a file nor a block device"],
+    },
+    Case {
         words: &["kvm", "debian", "--keyring", "/nowhere/k.gpg"],
         code: CONFIG,
         says: &["/nowhere/k.gpg"],

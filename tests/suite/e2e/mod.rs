@@ -5,6 +5,7 @@ mod disks;
 mod first_boot;
 mod inputs;
 mod kill;
+mod libvirt;
 mod lost;
 mod network;
 mod patch_day;

@@ -1,4 +1,4 @@
-//! Puts results into their place: all of them in one step, or none.
+//! The output directory: all of the results go into it in one step, or none.
 //!
 //! Where nothing is in the place it is a rename that replaces nothing, else an exchange of the two, so
 //! that at no time there is neither. File systems that know neither (NFS, some overlays) get plain
