@@ -5,6 +5,7 @@
 //! worker's half: tree, disk, image.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -248,8 +249,12 @@ fn room_for_tree(plan: &Plan, scratch: &Path, growing: &Path) -> Result<(PathBuf
 fn write_disks(site: &Site<'_>, tree: &Path, raws: &[PathBuf]) -> Result<()> {
     let inside = site.view(tree).chroot().hook()?;
     let hide = |paths: &[&str]| {
-        let cover = |view: View, path: &&str| view.temporary(path.trim_start_matches('/'), c"mode=0755");
-        paths.iter().fold(View::new(tree), cover).hook()
+        // Directories of one file system: mkfs.btrfs tells directories apart by their inode numbers alone.
+        let mut view = View::new(tree);
+        for (number, path) in paths.iter().enumerate() {
+            view = view.bind(&empty_directory(&site.scratch, number)?, path.trim_start_matches('/'));
+        }
+        view.hook()
     };
     let inputs = disk::Inputs {
         plan: site.plan,
@@ -259,6 +264,17 @@ fn write_disks(site: &Site<'_>, tree: &Path, raws: &[PathBuf]) -> Result<()> {
         runner: &site.runner,
     };
     disk::write(&inputs, raws)
+}
+
+/// An empty directory for everybody to read; what is bound over a directory hides it.
+fn empty_directory(scratch: &Path, number: usize) -> Result<PathBuf> {
+    let path = scratch.join(format!("empty/{number}"));
+    let creating = || format!("creating {}", path.display());
+    std::fs::create_dir_all(&path).context(Kind::Build, creating)?;
+    // Its mode is that of a directory in the image, whatever the umask.
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&path, mode).context(Kind::Build, creating)?;
+    Ok(path)
 }
 
 /// Fetches the packages that the store does not have. Before [`begin`]: it may fail, and until then there

@@ -18,10 +18,13 @@ pub(super) fn write(raw: &mut File, disk: &Disk) -> Result<()> {
     }
 }
 
-/// The msdos table of a disk. Its first partition is active: some BIOSes start no disk without one.
+/// The msdos table of a disk. Its first file system in a primary partition is active: some BIOSes start no disk
+/// that has none.
 fn msdos(disk: &Disk) -> mbr::Table {
-    let first = disk.partitions.iter().find(|partition| partition.content != Content::Extended);
-    let active = first.map(|partition| partition.number).filter(|number| *number <= mbr::PRIMARIES);
+    let can_be = |partition: &&Partition| {
+        partition.number <= mbr::PRIMARIES && partition.content.file_system().is_some()
+    };
+    let active = disk.partitions.iter().find(can_be).map(|partition| partition.number);
     let entry = |partition: &Partition| mbr::Entry {
         number: partition.number,
         start: partition.start,

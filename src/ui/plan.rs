@@ -278,6 +278,7 @@ fn row(number: &str, volume: &Volume<'_>) -> String {
     };
     let use_of = match (volume.content, volume.mount) {
         (Content::Group { name, .. }, _) => format!("group {name}"),
+        (_, Some(mount)) if volume.grows => format!("{mount}, grows"),
         (_, mount) => mount.unwrap_or_default().to_owned(),
     };
     let (start, size) = (Size(volume.start).to_string(), volume.size.to_string());

@@ -183,16 +183,12 @@ impl Planner<'_> {
     /// Whether what is wanted is large enough for what it is to be.
     fn check_size(&self, item: &Item<'_>) -> Result<()> {
         let Some(size) = item.wish.size else { return Ok(()) };
+        let mut all = self.request.disks.iter().flat_map(|disk| &disk.wishes);
+        let has_usr = all.any(|wish| wish.mount() == Some("/usr"));
         match (item.wish.mount(), item.wish.file_system()) {
-            (Some(mount), Some(kind)) => at_least(mount, size, self.minimum(mount, kind)),
+            (Some(mount), Some(kind)) => at_least(mount, size, minimum(mount, kind, has_usr)),
             _ => at_least("swap", size, Size(1)),
         }
-    }
-
-    fn minimum(&self, mount: &str, kind: FileSystem) -> Size {
-        let mut all = self.request.disks.iter().flat_map(|disk| &disk.wishes);
-        let holds_packages = mount == "/" && !all.any(|wish| wish.mount() == Some("/usr"));
-        if holds_packages { kind.minimum().max(MINIMUM_ROOT) } else { kind.minimum() }
     }
 
     fn partition(&self, disk: usize, placed: &Placed<'_>) -> Partition {
@@ -289,6 +285,12 @@ impl Planner<'_> {
     fn volume_id(&self, role: &str) -> u32 {
         self.id(&format!("content {role}")).as_fields().0
     }
+}
+
+/// The smallest file system at a mount point. That of root has to hold the packages, unless /usr has one of its
+/// own.
+pub fn minimum(mount: &str, kind: FileSystem, has_usr: bool) -> Size {
+    if mount == "/" && !has_usr { kind.minimum().max(MINIMUM_ROOT) } else { kind.minimum() }
 }
 
 /// A wish with what follows from all the others.

@@ -18,7 +18,7 @@ use std::io::Read;
 use std::path::Path;
 
 use self::columns::Column;
-use crate::disk::layout::{DiskWish, FileSystem, Wish};
+use crate::disk::layout::{self, DiskWish, FileSystem, Wish};
 use crate::error::{Context, Error, Kind, Problem, Result};
 
 /// Bytes of a file that are read; one with a line for each of a thousand partitions has less.
@@ -83,6 +83,7 @@ pub fn parse(text: &str, file: &str) -> Result<PartFile, Vec<Problem>> {
 struct Line<'a> {
     wish: Wish,
     mount: Column<'a>,
+    size: Option<Column<'a>>,
     group: Option<Column<'a>>,
     grow: Option<Column<'a>>,
 }
@@ -147,6 +148,9 @@ impl<'a> Reader<'a> {
             let start = Column::start_of(text);
             self.problems.push(start.problem(self.file, message, Some(help.into())));
         }
+        if self.problems.is_empty() {
+            self.find_too_small();
+        }
         if !self.problems.is_empty() {
             self.problems.sort_by_key(|problem| (problem.line, problem.column));
             return Err(self.problems);
@@ -156,6 +160,30 @@ impl<'a> Reader<'a> {
             wishes: lines.into_iter().map(|line| line.wish).collect(),
         };
         Ok(PartFile { disks: self.disks.into_iter().map(disk).collect(), warnings: self.warnings })
+    }
+
+    /// Partitions that are too small for their file systems; told when all else is right.
+    fn find_too_small(&mut self) {
+        let all = || self.disks.iter().flatten();
+        let has_usr = all().any(|line| line.wish.mount() == Some("/usr"));
+        let mut problems = Vec::new();
+        for line in all() {
+            let (Some(mount), Some(kind), Some(size), Some(column)) =
+                (line.wish.mount(), line.wish.file_system(), line.wish.size, &line.size)
+            else {
+                continue;
+            };
+            let minimum = layout::minimum(mount, kind, has_usr);
+            if size < minimum {
+                let message = format!("{size} is too small for {mount} with {}", kind.name());
+                problems.push(column.problem(
+                    self.file,
+                    message,
+                    Some(format!("Give it at least {minimum}.")),
+                ));
+            }
+        }
+        self.problems.extend(problems);
     }
 
     /// Two partitions at one mount point.

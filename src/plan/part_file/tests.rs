@@ -21,13 +21,13 @@ fn what_vmbuilder_read_is_read() {
     assert_eq!(file.disks[0].wishes[0], Wish::ext4("/", Some(Size::mib(8000))));
     assert_eq!(file.disks[1].size, None);
     assert!(file.warnings.is_empty());
-    let file = parsed("root 2048 a1\n/mnt 1 a2\nswap 1024 a3 swap.img\n");
+    let file = parsed("root 2048 a1\n/mnt 99 a2\nswap 1024 a3 swap.img\n");
     let warnings: Vec<String> = file.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
         [
             "a.part:1:11: the device `a1` means nothing in a disk image",
-            "a.part:2:8: the device `a2` means nothing in a disk image",
+            "a.part:2:9: the device `a2` means nothing in a disk image",
             "a.part:3:11: the device `a3` means nothing in a disk image",
             "a.part:3:14: the file name `swap.img` means nothing in a disk image",
         ]
@@ -120,6 +120,9 @@ fn each_problem_has_its_place_and_its_cure() {
         ("---\nroot 100", 1, 1, 3, "nothing on the disk above", "remove"),
         ("root 100\n---\n---\n/d 1", 3, 1, 3, "nothing on the disk above", "remove"),
         ("root 100\n--- disk2\n/d 1", 2, 5, 5, "nothing may follow", "own"),
+        ("root 100", 1, 6, 3, "too small for / with ext4", "256 MiB"),
+        ("root 300\n/mnt 1 a2", 2, 6, 1, "1 MiB is too small for /mnt with ext4", "16 MiB"),
+        ("/usr 900\nroot 64\n/srv 200 fs=xfs", 3, 6, 3, "for /srv with xfs", "300 MiB"),
         ("root 9\n/a 9 vg=x\n---\n/b 9 vg=x", 4, 9, 1, "on another disk already", "own"),
     ];
     for (text, line, column, length, message, help) in table {

@@ -75,7 +75,8 @@ pub(super) fn line<'a>(columns: &[Column<'a>], file: &str) -> Result<(Line<'a>, 
         let message = format!("the {what} `{}` means nothing in a disk image", column.text);
         column.problem(file, message, Some("Xen's images of single partitions have use for it.".into()))
     });
-    let line = Line { wish, mount: *first, group: keys.group, grow: keys.grow };
+    let size = rest.first().copied();
+    let line = Line { wish, mount: *first, size, group: keys.group, grow: keys.grow };
     Ok((line, warnings.collect()))
 }
 
@@ -86,7 +87,7 @@ pub(super) fn placeholder<'a>(first: &Column<'a>) -> Option<Line<'a>> {
         Some(mount) => Wish::ext4(&mount, None),
         None => Wish::swap(Size(0)),
     };
-    Some(Line { wish, mount: *first, group: None, grow: None })
+    Some(Line { wish, mount: *first, size: None, group: None, grow: None })
 }
 
 type Fault<'a> = (Column<'a>, String, String);
