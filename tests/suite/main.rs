@@ -8,6 +8,7 @@ mod cli_help;
 mod command_line;
 mod common;
 mod e2e;
+mod plans;
 
 /// A file of tests that its directory's root file does not name would never run.
 #[test]

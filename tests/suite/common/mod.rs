@@ -6,8 +6,10 @@
 
 pub(crate) mod account;
 pub(crate) mod archive;
+pub(crate) mod desk;
 pub(crate) mod guest;
 pub(crate) mod image;
+pub(crate) mod indices;
 pub(crate) mod machine;
 pub(crate) mod process;
 pub(crate) mod proxy;
@@ -50,7 +52,7 @@ pub(crate) fn begin<T>(test: &str, needed: impl FnOnce() -> Result<T, String>) -
 
 /// Whether this is `.ci/run` as root, which has all that any test needs, so that nothing is left out unseen.
 /// A real Ubuntu mirror is not to be played with.
-fn has_everything() -> bool {
+pub(crate) fn has_everything() -> bool {
     let server = std::env::var("CI").is_ok_and(|value| value == "true");
     server && Account::root().is_ok() && Archive::would_be_ours().is_ok()
 }
@@ -61,7 +63,7 @@ pub(crate) fn anybody() -> Result<Account, String> {
 }
 
 /// Says on the real standard error, past the capture of the test harness, that a test does not run.
-fn skip<T>(test: &str, why: &str) -> Option<T> {
+pub(crate) fn skip<T>(test: &str, why: &str) -> Option<T> {
     // Nobody is left to tell when standard error is gone.
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
     None
