@@ -4,6 +4,7 @@
 //! plain `cargo test` passes them over and says so, because they take minutes, a network and, for
 //! some, root.
 
+mod bad_input;
 mod cli_help;
 mod command_line;
 mod common;

@@ -60,6 +60,11 @@ impl Desk {
         Desk { room, archive: archive() }
     }
 
+    /// Everything of this desk.
+    pub(crate) fn room(&self) -> PathBuf {
+        self.room.path().to_owned()
+    }
+
     /// Where the user works: relative paths are meant from here.
     pub(crate) fn work(&self) -> PathBuf {
         self.room.path().join("work")
