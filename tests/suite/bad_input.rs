@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::common::desk::Desk;
+use crate::common::desk::{Desk, is_coming};
 use crate::common::process::Finished;
 
 /// Exit codes in docs/exit-codes.md.
@@ -20,9 +20,6 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// Where nobody answers (RFC 863's port, on loopback).
 const NOWHERE: &str = "http://127.0.0.1:9/debian";
-
-/// Options that nothing acts on yet are refused by name, whatever is wrong with their values.
-const COMING: &str = include_str!("../../src/plan/coming.rs");
 
 /// What a message says where it says what to do: in a line of its own, or beside what is wrong.
 const CURES: [&str; 9] = [
@@ -324,11 +321,11 @@ fn fault(case: &Case) -> Option<String> {
     (!faults.is_empty()).then(|| format!("{}\n{answer}", faults.join("; ")))
 }
 
-/// The option of the case, where it is refused because nothing acts on it yet.
+/// The option of the case, where it is refused because nothing acts on it yet, whatever its value.
 fn coming(case: &Case, told: &str) -> Option<&'static str> {
     let options = case.words.split(' ').map(|word| word.split('=').next().unwrap_or(word));
     options
-        .filter(|option| COMING.contains(&format!("(\"{option}\",")))
+        .filter(|option| is_coming(option))
         .find(|option| told.contains(&format!("{option} is not available yet")))
 }
 

@@ -10,6 +10,7 @@ mod command_line;
 mod common;
 mod e2e;
 mod plans;
+mod vmbuilder;
 
 /// A file of tests that its directory's root file does not name would never run.
 #[test]

@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use tempfile::TempDir;
 
@@ -13,6 +13,14 @@ use super::{has_everything, skip};
 
 /// Exit code for what this host lacks, in docs/exit-codes.md.
 const HOST: i32 = 4;
+
+/// Options that nothing acts on yet: the place that refuses them.
+const COMING: &str = include_str!("../../../src/plan/coming.rs");
+
+/// Whether nothing acts on an option yet.
+pub(crate) fn is_coming(option: &str) -> bool {
+    COMING.contains(&format!("(\"{option}\","))
+}
 
 /// Shared by the tests that run at one time; the last one takes it away.
 static ARCHIVE: Mutex<Weak<Indices>> = Mutex::new(Weak::new());
@@ -30,7 +38,8 @@ fn archive() -> Arc<Indices> {
 /// A directory with the files of tests/suite/desk, and with places for what rvmb writes.
 pub(crate) struct Desk {
     room: TempDir,
-    archive: Arc<Indices>,
+    /// Made when something is planned.
+    archive: OnceLock<Arc<Indices>>,
 }
 
 impl Desk {
@@ -57,7 +66,7 @@ impl Desk {
         }
         let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/desk");
         run(program("cp").arg("--recursive").arg(files).arg(room.path().join("work"))).well();
-        Desk { room, archive: archive() }
+        Desk { room, archive: OnceLock::new() }
     }
 
     /// Everything of this desk.
@@ -105,12 +114,22 @@ impl Desk {
         serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("no JSON: {error}: {done}"))
     }
 
+    /// The same for words with an option that nothing may act on yet; then there is no plan.
+    #[track_caller]
+    pub(crate) fn planned_once(&self, option: &str, words: &[&str]) -> Option<serde_json::Value> {
+        (!is_coming(option)).then(|| self.planned(words))
+    }
+
+    fn archive(&self) -> &Indices {
+        self.archive.get_or_init(archive)
+    }
+
     /// The options that name archive, cache and scratch, for a machine of the distribution among `words`; those that
     /// stand there already are left out.
     pub(crate) fn options(&self, words: &[&str]) -> Vec<String> {
         let distro = if words.contains(&"debian") { "debian" } else { "ubuntu" };
-        let mut options = self.archive.options(distro);
-        options.push(format!("--cache-dir={}", self.archive.path().join("cache").display()));
+        let mut options = self.archive().options(distro);
+        options.push(format!("--cache-dir={}", self.archive().path().join("cache").display()));
         options.push(format!("--tmp={}", self.room.path().join("scratch").display()));
         let is_given = |option: &str| {
             let name = option.split('=').next().unwrap_or(option);
@@ -123,7 +142,7 @@ impl Desk {
 
     /// Paths of this run in `text`, by names that are the same in every run.
     pub(crate) fn without_paths(&self, text: &str) -> String {
-        let archive = self.archive.path().display().to_string();
+        let archive = self.archive().path().display().to_string();
         let room = self.room.path().display().to_string();
         text.replace(&archive, "/archive").replace(&room, "/desk")
     }
