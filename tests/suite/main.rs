@@ -9,6 +9,7 @@ mod cli_help;
 mod command_line;
 mod common;
 mod e2e;
+mod migration_page;
 mod plans;
 mod vmbuilder;
 

@@ -45,14 +45,23 @@ pub(crate) struct Desk {
 impl Desk {
     /// A desk; none, and a line that says why, on a host that lacks what a plan needs.
     pub(crate) fn new(test: &str) -> Option<Desk> {
+        static LACK: OnceLock<Option<String>> = OnceLock::new();
         let desk = Desk::anyway();
-        let tried = desk.plan(&["kvm", "debian"]);
-        if tried.status.code() == Some(HOST) {
-            assert!(!has_everything(), "{test}: {tried}");
-            return skip(test, tried.stderr.trim());
+        let lack = LACK.get_or_init(|| {
+            let tried = desk.plan(&["kvm", "debian"]);
+            if tried.status.code() == Some(HOST) {
+                return Some(tried.stderr);
+            }
+            tried.well();
+            None
+        });
+        match lack {
+            None => Some(desk),
+            Some(why) => {
+                assert!(!has_everything(), "{test}: {why}");
+                skip(test, why.trim())
+            }
         }
-        tried.well();
-        Some(desk)
     }
 
     /// A desk, whatever the host has: for what is said before the host is looked at.
