@@ -48,6 +48,9 @@ impl Desk {
         static LACK: OnceLock<Option<String>> = OnceLock::new();
         let desk = Desk::anyway();
         let lack = LACK.get_or_init(|| {
+            if program("gpg").arg("--version").output().is_err() {
+                return Some("there is no gpg to sign an archive with".to_owned());
+            }
             let tried = desk.plan(&["kvm", "debian"]);
             if tried.status.code() == Some(HOST) {
                 return Some(tried.stderr);

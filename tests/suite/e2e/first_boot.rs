@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::common::desk::is_coming;
 use crate::common::guest::{Guest, Session};
 use crate::common::machine::Bench;
 use crate::common::{anybody, begin};
@@ -37,7 +38,13 @@ fn a_machine_comes_to_itself_at_its_first_boots() {
     let key = bench.file("id.pub", KEY);
     let words = ["kvm", "debian", "--suite", "bookworm", "--user", "bob", "--firstboot", &script];
     let user = ["--uid", "1500", "--gid", "1600", "--ssh-user-key", &key];
-    bench.bake(&[&words[..], &user].concat()).well();
+    let listed = bench.path().join("listed").display().to_string();
+    let manifest: &[&str] = if is_coming("--manifest") { &[] } else { &["--manifest", &listed] };
+    bench.bake(&[&words[..], &user, manifest].concat()).well();
+    if !manifest.is_empty() {
+        let list = std::fs::read_to_string(&listed).expect("the list of packages");
+        assert!(list.lines().any(|line| line.starts_with("openssh-server 1:")), "{list}");
+    }
     let guest = Guest::new(&bench, "one");
 
     let mut session = started(&guest);
