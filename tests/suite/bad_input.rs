@@ -131,7 +131,7 @@ const DISKS: &[Case] = &[
     bad("--part nowhere.part", CONFIG, &["--part", "nowhere.part"]),
     bad("--part .", CONFIG, &["--part"]),
     bad("--part layout.part --rootsize 4G", USAGE, &["--part", "--rootsize"]),
-    bad("--label mbr", CONFIG, &["--label", "mbr", "msdos"]),
+    bad("--label bsd", CONFIG, &["bsd"]),
     bad("--raw nowhere.img", CONFIG, &["--raw", "nowhere.img"]),
     bad("--raw .", CONFIG, &["--raw"]),
     bad("--raw /dev/null", CONFIG, &["--raw", "/dev/null"]),
