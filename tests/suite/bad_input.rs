@@ -127,7 +127,7 @@ const DISKS: &[Case] = &[
     part("root 1024 colour=red\n", &["bad.part:1", "colour"]),
     part("root 1024 label=a-label-that-ext4-cannot-hold\n", &["bad.part:1"]),
     part("root 1024 grow\n/var 512 grow\n", &["bad.part:2", "grow"]),
-    part("root 1024\n/a 512\n/b 512\n/c 512\n/d 64\n\u{0}\n", &["bad.part:6"]),
+    part("root 1024\n/a 512\n/b 512\n/c 512\n/d 64\n\u{0}\n", &["bad.part", "text"]),
     bad("--part nowhere.part", CONFIG, &["--part", "nowhere.part"]),
     bad("--part .", CONFIG, &["--part"]),
     bad("--part layout.part --rootsize 4G", USAGE, &["--part", "--rootsize"]),
