@@ -87,6 +87,8 @@ impl fmt::Display for Size {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq};
+
     use super::*;
 
     #[test]
@@ -113,10 +115,70 @@ mod tests {
         assert_eq!(Size(1536 * KIB).to_string(), "1.5 MiB");
     }
 
+    /// A unit as users write it, and what it counts.
+    fn unit() -> impl Strategy<Value = (String, u64)> {
+        let units = [("", MIB), ("k", KIB), ("m", MIB), ("g", GIB), ("t", TIB)];
+        let ends = proptest::sample::select(vec!["", "b", "ib"]);
+        (proptest::sample::select(units.to_vec()), ends, any::<bool>()).prop_map(
+            |((letter, factor), end, upper)| {
+                let text = if letter.is_empty() { String::new() } else { format!("{letter}{end}") };
+                (if upper { text.to_uppercase() } else { text }, factor)
+            },
+        )
+    }
+
     proptest::proptest! {
         #[test]
         fn no_text_panics(text in ".{0,24}") {
             let _ = text.parse::<Size>();
+        }
+
+        /// Whatever the unit's spelling and the blanks around it: the product, or that it is too large.
+        #[test]
+        fn a_size_is_its_number_times_its_unit(
+            number: u64, (unit, factor) in unit(), blanks in "[ \t]{0,2}", between in "[ \t]{0,2}",
+        ) {
+            let text = format!("{blanks}{number}{between}{unit}{blanks}");
+            match number.checked_mul(factor) {
+                Some(bytes) => prop_assert_eq!(text.parse(), Ok(Size(bytes))),
+                None => prop_assert_eq!(text.parse::<Size>(), Err(ParseSizeError::TooLarge(text.clone()))),
+            }
+        }
+
+        /// What is shown is what it is, to the half of a decimal: never a size of another magnitude.
+        #[test]
+        fn a_size_that_is_shown_is_near_the_one_that_is_meant(bytes: u64) {
+            let shown = Size(bytes).to_string();
+            let (number, unit) = shown.split_once(' ').unwrap();
+            let factor = match unit {
+                "B" => 1,
+                "KiB" => KIB,
+                "MiB" => MIB,
+                "GiB" => GIB,
+                other => panic!("{other}"),
+            };
+            let meant: f64 = number.parse().unwrap();
+            #[expect(clippy::cast_precision_loss, reason = "a twentieth of the unit is allowed for")]
+            let off = (meant * factor as f64 - bytes as f64).abs() / factor as f64;
+            prop_assert!(off <= 0.0501 + meant * f64::EPSILON, "{} is shown as {}", bytes, shown);
+        }
+
+        /// A whole number that is shown can be typed in again.
+        #[test]
+        fn a_whole_size_that_is_shown_can_be_typed(mib in 0_u64..1 << 40) {
+            let size = Size::mib(mib);
+            let shown = size.to_string();
+            if !shown.contains('.') && !shown.ends_with(" B") {
+                prop_assert_eq!(shown.parse(), Ok(size));
+            }
+        }
+
+        #[test]
+        fn what_has_no_unit_of_size_is_refused(number: u32, unit in "[a-zA-Z]{1,8}") {
+            let known = ["k", "kb", "kib", "m", "mb", "mib", "g", "gb", "gib", "t", "tb", "tib"];
+            proptest::prop_assume!(!known.contains(&unit.to_lowercase().as_str()));
+            let text = format!("{number}{unit}");
+            prop_assert_eq!(text.parse::<Size>(), Err(ParseSizeError::UnknownUnit(text.clone(), unit)));
         }
     }
 }

@@ -329,7 +329,10 @@ pub fn read_secret(path: &Path) -> Result<String> {
     } else {
         (std::fs::read_to_string(path), path.display().to_string())
     };
-    let text = text.context(Kind::Config, || format!("reading a password from {place}"))?;
+    let text =
+        text.context(Kind::Config, || format!("reading a password from {place}")).map_err(|error| {
+            error.hint("Name a file whose first line is the password, or - for standard input.")
+        })?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
         _ => Err(Error::config(format!("the password from {place} is empty")).hint(NO_PASSWORD)),

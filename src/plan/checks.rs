@@ -95,6 +95,10 @@ const LEGACY_ZONES: &str = include_str!("legacy-zones.txt");
 /// Less than this not even the smallest kernel starts in; what a release really needs is more.
 const LEAST_MEMORY: Size = Size::mib(64);
 
+/// What a file of keys is to hold.
+const PUBLIC_KEYS: &str =
+    "Write a public key on each line, as ssh-keygen leaves it in the file whose name ends in .pub.";
+
 /// Longest script that is read; a larger one belongs into a package.
 const SCRIPT_LIMIT: u64 = 1024 * 1024;
 
@@ -161,7 +165,8 @@ pub(super) fn full_name(name: &str) -> Result<()> {
     if name.contains([':', ',']) || name.chars().any(char::is_control) {
         return Err(Error::config(format!(
             "`{name}` cannot be a full name: it has a colon, a comma or a control character"
-        )));
+        ))
+        .hint("Leave them out: /etc/passwd parts its fields with the one, and what is known of a user with the other."));
     }
     Ok(())
 }
@@ -297,8 +302,11 @@ pub(super) fn keys(option: &str, path: &Path) -> Result<Vec<String>> {
         Some(line) => Err(Error::config(format!(
             "{option} {} has a line that is no public key: {line}",
             path.display()
-        ))),
-        None if keys.is_empty() => Err(Error::config(format!("{option} {} holds no key", path.display()))),
+        ))
+        .hint(PUBLIC_KEYS)),
+        None if keys.is_empty() => {
+            Err(Error::config(format!("{option} {} holds no key", path.display())).hint(PUBLIC_KEYS))
+        }
         None => Ok(keys),
     }
 }
@@ -310,10 +318,12 @@ pub(super) fn text_file(option: &str, path: &Path) -> Result<String> {
         .context(Kind::Config, context)
         .map_err(|error| error.hint(format!("{option} takes the name of a file.")))?;
     if !metadata.is_file() {
-        return Err(Error::config(format!("{option} {} is not a file", path.display())));
+        return Err(Error::config(format!("{option} {} is not a file", path.display()))
+            .hint(format!("{option} takes the name of a file.")));
     }
     if metadata.len() > SCRIPT_LIMIT {
-        return Err(Error::config(format!("{option} {} is larger than 1 MiB", path.display())));
+        return Err(Error::config(format!("{option} {} is larger than 1 MiB", path.display()))
+            .hint("What is that large goes into a package, or is fetched by a script."));
     }
     let bytes = std::fs::read(path).context(Kind::Config, context)?;
     String::from_utf8(bytes).map_err(|_| {

@@ -212,7 +212,8 @@ fn find_keyring(option: Option<&Path>, suite: &Suite) -> Result<PathBuf> {
             .context(Kind::Config, || format!("reading --keyring {}", path.display()))?;
         return match absolute.is_file() {
             true => Ok(absolute),
-            false => Err(Error::config(format!("--keyring {} is not a file", path.display()))),
+            false => Err(Error::config(format!("--keyring {} is not a file", path.display()))
+                .hint("Name the keyring of whoever signs the archive, as apt's signed-by takes it.")),
         };
     }
     if let Some(found) = suite.keys.keyrings.iter().map(PathBuf::from).find(|path| path.is_file()) {

@@ -7,6 +7,7 @@
 mod built_in;
 mod choose;
 mod ext4;
+mod gone;
 mod model;
 mod registry;
 mod validate;

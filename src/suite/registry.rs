@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Context, Error, Kind, Result};
 use crate::near;
 
-use super::{Suite, Tier, built_in, validate};
+use super::{Suite, Tier, built_in, gone, validate};
 
 /// Where the administrator's suite files lie, a directory per distribution.
 const OVERRIDES: &str = "/etc/rvmb/suites";
@@ -106,7 +106,10 @@ impl Registry {
             return Ok(suite);
         }
         let mut error = Error::config(format!("there is no release `{name}` of {distro}"));
-        if let Some(hint) = near::question(name, self.suites(distro).iter().flat_map(names)) {
+        let newest = self.default_suite(distro).map(|suite| suite.codename.as_str()).unwrap_or_default();
+        let hint = gone::explain(distro, name, newest)
+            .or_else(|| near::question(name, self.suites(distro).iter().flat_map(names)));
+        if let Some(hint) = hint {
             error = error.hint(hint);
         }
         let elsewhere = self.all().iter().find(|suite| names(suite).any(|known| known == name));

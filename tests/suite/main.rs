@@ -4,10 +4,14 @@
 //! plain `cargo test` passes them over and says so, because they take minutes, a network and, for
 //! some, root.
 
+mod bad_input;
 mod cli_help;
 mod command_line;
 mod common;
 mod e2e;
+mod migration_page;
+mod plans;
+mod vmbuilder;
 
 /// A file of tests that its directory's root file does not name would never run.
 #[test]

@@ -99,7 +99,7 @@ impl Drop for Archive {
     }
 }
 
-fn open_to_all(directory: &Path) {
+pub(crate) fn open_to_all(directory: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755))
         .expect("opening the archive to all");

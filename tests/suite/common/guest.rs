@@ -83,7 +83,12 @@ impl Guest {
 
     /// Switches it on and waits for a prompt.
     pub(crate) fn switch_on(&self) -> Session {
-        let mut session = self.start();
+        self.switch_on_with(&[])
+    }
+
+    /// The same with more options for QEMU.
+    pub(crate) fn switch_on_with(&self, options: &[&str]) -> Session {
+        let mut session = self.start(options);
         session.wait_for("a login prompt", BOOT, |console, _| console.partial().ends_with("login:"));
         session
     }
@@ -91,14 +96,15 @@ impl Guest {
     /// Switches it on and waits until it has switched itself off.
     #[track_caller]
     pub(crate) fn run_until_off(&self) -> Session {
-        let mut session = self.start();
+        let mut session = self.start(&[]);
         session.wait_until_off();
         session
     }
 
-    /// Switches it on by `run.sh -nographic`.
-    fn start(&self) -> Session {
-        let mut command = self.account.program(&self.directory.join("run.sh"), &["-nographic"]);
+    /// Switches it on by `run.sh -nographic`, with more options for QEMU.
+    fn start(&self, options: &[&str]) -> Session {
+        let options = [&["-nographic"], options].concat();
+        let mut command = self.account.program(&self.directory.join("run.sh"), &options);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut process = command.spawn().expect("starting run.sh");
         let keyboard = process.stdin.take().expect("its standard input");

@@ -6,8 +6,10 @@
 
 pub(crate) mod account;
 pub(crate) mod archive;
+pub(crate) mod desk;
 pub(crate) mod guest;
 pub(crate) mod image;
+pub(crate) mod indices;
 pub(crate) mod libvirt;
 pub(crate) mod machine;
 pub(crate) mod process;
@@ -51,7 +53,7 @@ pub(crate) fn begin<T>(test: &str, needed: impl FnOnce() -> Result<T, String>) -
 
 /// Whether this is `.ci/run` as root, which has all that any test needs, so that nothing is left out unseen.
 /// A real Ubuntu mirror is not to be played with.
-fn has_everything() -> bool {
+pub(crate) fn has_everything() -> bool {
     let server = std::env::var("CI").is_ok_and(|value| value == "true");
     server && Account::root().is_ok() && Archive::would_be_ours().is_ok()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::common::account::Account;
 use crate::common::archive::Archive;
-use crate::common::guest::Guest;
+use crate::common::guest::{Guest, Session};
 use crate::common::machine::Bench;
 use crate::common::{anybody, begin};
 
@@ -16,6 +16,22 @@ const UPDATES: Duration = Duration::from_mins(20);
 const FIRST_LOGIN: &str =
     "#!/bin/sh\necho \"welcome, $(id -un)\"\nid -un >>\"$HOME/logins\"\ntest ! -e \"$HOME/fail\"\n";
 
+/// The key of the first user.
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFVzZXJLZXlPZlRoZVRlc3RzT2ZUaGVDb21tYW5kTGlu bob@laptop\n";
+
+/// A second network interface, far from the first.
+const SECOND_INTERFACE: [&str; 4] = [
+    "-netdev",
+    "user,id=second,net=10.0.3.0/24",
+    "-device",
+    "virtio-net-pci,netdev=second,addr=0x1e,romfile=",
+];
+
+/// Waits until both interfaces have an address.
+const TWO_ADDRESSES: &str =
+    "until [ \"$(ip -o -4 address show scope global | wc -l)\" = 2 ]; do sleep 1; done";
+
 /// The upgrade must ask nothing: it runs with a terminal and the frontend that asks there, and nobody
 /// types an answer. The same machine shows what the first login does where there is no first boot script.
 #[test]
@@ -25,8 +41,9 @@ fn the_first_patch_day_asks_nothing_and_starts_the_new_kernel() {
     let options = archive.options_of_release_day();
     let bench = Bench::new(&archive.reached_by(&account));
     let script = bench.file("welcome.sh", FIRST_LOGIN);
+    let key = bench.file("id.pub", KEY);
     let mut words = vec!["kvm", "ubuntu", "--suite", "jammy", "--user", "bob", "--firstlogin", &script];
-    words.extend(["--rootpass", "secret"]);
+    words.extend(["--rootpass", "secret", "--uid", "1500", "--gid", "1600", "--ssh-user-key", &key]);
     words.extend(options.iter().map(String::as_str));
     bench.bake(&words).well();
     let guest = Guest::new(&bench, "owned");
@@ -35,6 +52,7 @@ fn the_first_patch_day_asks_nothing_and_starts_the_new_kernel() {
     session.log_in("bob", "bob");
     assert!(session.has_said("welcome, bob"));
     session.become_root("bob");
+    its_user_is_as_asked_for(&mut session);
     let old = session.run("uname -r").well();
     let sources = archive.move_to_today();
     session.run(&format!("sed -i '{sources}' /etc/apt/sources.list")).well();
@@ -46,21 +64,43 @@ fn the_first_patch_day_asks_nothing_and_starts_the_new_kernel() {
     session.run(&format!("test -s /boot/initrd.img-{new}")).well();
     session.run(&format!("grep -q vmlinuz-{new} /boot/grub/grub.cfg")).well();
     session.run("test -z \"$(dpkg --audit)\"").well();
+    its_packages_are_as_they_came(&mut session);
     session.run("touch /root/fail").well();
     session.power_off();
 
-    let mut session = guest.switch_on();
+    // From here on with a second interface, in a place and so of a name that the builder has not seen.
+    let mut session = guest.switch_on_with(&SECOND_INTERFACE);
     session.log_in("root", "secret");
     assert!(session.has_said("welcome, root"));
     assert!(session.has_said("it runs again at the next login"), "a script that failed must say so");
     assert_eq!(session.run("uname -r").well(), new);
     assert_eq!(session.run("systemctl is-system-running --wait").output, "running");
+    session.run_within(Duration::from_mins(3), TWO_ADDRESSES).well();
     session.run("rm /root/fail").well();
     // Logins of a shell: root's second, which succeeds, and then nobody's.
     session.run("for user in root root bob; do su --login $user --command 'bash -lic true'; done");
     assert_eq!(session.run("cat /root/logins").well(), "root\nroot");
     assert_eq!(session.run("cat /home/bob/logins").well(), "bob");
     session.power_off();
+}
+
+/// Ids, key and secure shell of the first user.
+#[track_caller]
+fn its_user_is_as_asked_for(session: &mut Session) {
+    assert_eq!(session.run("id -u bob; id -g bob").well(), "1500\n1600");
+    let owners = "stat --format '%U:%G %a' /home/bob/.ssh /home/bob/.ssh/authorized_keys";
+    assert_eq!(session.run(owners).well(), "bob:bob 700\nbob:bob 600");
+    session.run(&format!("grep -qxF '{}' /home/bob/.ssh/authorized_keys", KEY.trim())).well();
+    assert_eq!(session.run("systemctl is-active ssh").output, "active");
+}
+
+/// What packages brought is as they brought it, so that no upgrade asks about it; and fstab names what is mounted.
+#[track_caller]
+fn its_packages_are_as_they_came(session: &mut Session) {
+    session.run("cmp /etc/ssh/sshd_config /usr/share/openssh/sshd_config").well();
+    assert_eq!(session.run("dpkg --verify sudo openssh-server").output, "");
+    assert_eq!(session.run("findmnt --fstab --noheadings --output TARGET /").well().trim(), "/");
+    session.run("findmnt --verify --fstab").well();
 }
 
 fn anybody_with_our_archive() -> Result<Account, String> {
