@@ -51,3 +51,28 @@ fn kind(content: &Content) -> u8 {
         | Content::Btrfs { .. } => mbr::TYPE_LINUX,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::layout::tests::msdos_disk;
+
+    #[test]
+    fn logical_partitions_lie_in_the_extended_one_and_a_file_system_is_active() {
+        let disk = msdos_disk();
+        let table = msdos(&disk);
+        let kinds: Vec<_> = table.partitions.iter().map(|entry| (entry.number, entry.kind)).collect();
+        let (linux, extended) = (mbr::TYPE_LINUX, mbr::TYPE_EXTENDED_LBA);
+        let expected =
+            [(2, linux), (3, linux), (4, extended), (5, linux), (6, linux), (7, linux), (1, linux)];
+        assert_eq!(kinds, expected);
+        let of = |wanted: fn(&mbr::Entry) -> bool| -> Vec<u32> {
+            table.partitions.iter().filter(|entry| wanted(entry)).map(|entry| entry.number).collect()
+        };
+        assert_eq!(of(|entry| entry.active), [2]);
+        assert_eq!(of(|entry| entry.is_logical), [5, 6, 7]);
+        let raw = tempfile::tempfile().unwrap();
+        raw.set_len(disk.size.bytes()).unwrap();
+        mbr::write(&raw, &table).unwrap();
+    }
+}
