@@ -34,12 +34,14 @@ pub(super) fn read(appliance: &Appliance) -> (Vec<Medium>, Vec<Error>) {
 
 fn medium(option: &str, kind: MediumKind, path: &Path) -> Result<Medium> {
     let context = || format!("reading {option} {}", path.display());
-    let metadata = std::fs::metadata(path).context(Kind::Config, context)?;
+    let cure = || format!("{option} takes the name of a file.");
+    let metadata =
+        std::fs::metadata(path).context(Kind::Config, context).map_err(|error| error.hint(cure()))?;
     let is_device = std::os::unix::fs::FileTypeExt::is_block_device(&metadata.file_type());
     // An optical drive is as good as its image.
     let is_readable = metadata.is_file() || (is_device && kind == MediumKind::Iso);
     if !is_readable {
-        return Err(Error::config(format!("{option} {} is not a file", path.display())));
+        return Err(Error::config(format!("{option} {} is not a file", path.display())).hint(cure()));
     }
     let mut file = File::open(path).context(Kind::Config, context)?;
     match kind {

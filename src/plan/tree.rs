@@ -126,9 +126,13 @@ fn without_meaning(appliance: &Appliance) -> impl Iterator<Item = Error> + use<>
 /// The existing tree's directory, absolute and without links.
 pub(super) fn existing(path: &Path) -> Result<PathBuf> {
     let context = || format!("looking at --existing-chroot {}", path.display());
-    let real = path.canonicalize().context(Kind::Config, context)?;
+    let cure =
+        "Name the directory that has the tree of a system in it, as --only-chroot or debootstrap leaves one.";
+    let real = path.canonicalize().context(Kind::Config, context).map_err(|error| error.hint(cure))?;
     if !real.is_dir() {
-        return Err(Error::config(format!("--existing-chroot {} is not a directory", path.display())));
+        return Err(
+            Error::config(format!("--existing-chroot {} is not a directory", path.display())).hint(cure)
+        );
     }
     if real == Path::new("/") {
         return Err(Error::config("--existing-chroot names this system itself")
