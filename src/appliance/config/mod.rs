@@ -107,7 +107,9 @@ fn text_of(path: &Path) -> Result<Option<(String, Result<String, Problem>)>> {
         }),
     };
     let mut bytes = Vec::new();
-    file.take(FILE_LIMIT + 1).read_to_end(&mut bytes).context(Kind::Config, context)?;
+    file.take(FILE_LIMIT + 1).read_to_end(&mut bytes).context(Kind::Config, context).map_err(|error| {
+        error.hint("A configuration is a file: name one, or remove what is in its place.")
+    })?;
     if bytes.len() as u64 > FILE_LIMIT {
         return Err(Error::config(format!("{} is larger than 1 MiB", path.display()))
             .hint("A configuration file has some lines of text."));
