@@ -101,13 +101,12 @@ fn things(line: &Line, directory: &Path, beside: &Path) -> Result<Vec<Thing>, Bo
             true => format!("nothing matches `{}`", line.source.text),
             false => format!("there is no `{}`", line.source.text),
         };
-        let help = is_beside.then(|| {
-            format!(
-                "There is {}, but names are relative to the directory that rvmb is called in.",
-                help.display()
-            )
-        });
-        return Err(wrong(message, help));
+        let rule = "names are relative to the directory that rvmb is called in";
+        let help = match is_beside {
+            true => format!("There is {}, but {rule}.", help.display()),
+            false => format!("Correct the name, or call rvmb elsewhere: {rule}, {}.", directory.display()),
+        };
+        return Err(wrong(message, Some(help)));
     }
     sources.into_iter().map(|source| thing(line, source).map_err(from_error)).collect()
 }

@@ -18,9 +18,11 @@ const ELF: &[u8] = b"\x7fELF";
 /// Checks the program, and takes its digest.
 pub(super) fn read(path: &Path) -> Result<Exec> {
     let context = || format!("reading --exec {}", path.display());
-    let metadata = std::fs::metadata(path).context(Kind::Config, context)?;
+    let cure = "--exec takes the name of a program of this host.";
+    let metadata =
+        std::fs::metadata(path).context(Kind::Config, context).map_err(|error| error.hint(cure))?;
     if !metadata.is_file() {
-        return Err(Error::config(format!("--exec {} is not a file", path.display())));
+        return Err(Error::config(format!("--exec {} is not a file", path.display())).hint(cure));
     }
     rustix::fs::access(path, rustix::fs::Access::READ_OK).context(Kind::Config, context)?;
     if rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_err() {

@@ -45,7 +45,10 @@ pub(super) fn read(places: &[(PathBuf, bool)], machine: Machine<'_>) -> Result<T
     let mut problems = Vec::new();
     for (place, must_be_there) in places {
         if *must_be_there && !place.is_dir() {
-            problems.push(Error::config(format!("--templates {} is not a directory", place.display())));
+            problems.push(
+                Error::config(format!("--templates {} is not a directory", place.display()))
+                    .hint("Name the directory that has the templates' directories in it, such as debian."),
+            );
             continue;
         }
         match files(place) {
