@@ -43,10 +43,13 @@ pub struct PartFile {
 /// A configuration error where it cannot be read, is too large or no text, or with every problem in it.
 pub fn load(path: &Path) -> Result<PartFile> {
     let reading = || format!("reading --part {}", path.display());
-    let file = std::fs::File::open(path).context(Kind::Config, reading)?;
+    let cure =
+        "--part takes the name of a file with a line for each partition; docs/partition-files.md says how.";
+    let with_cure = |error: Error| error.hint(cure);
+    let file = std::fs::File::open(path).context(Kind::Config, reading).map_err(with_cure)?;
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).context(Kind::Config, reading)?;
-    let refused = |why: &str| Err(Error::config(format!("{}: {why}", reading())));
+    file.take(LARGEST + 1).read_to_end(&mut bytes).context(Kind::Config, reading).map_err(with_cure)?;
+    let refused = |why: &str| Err(Error::config(format!("{}: {why}", reading())).hint(cure));
     if bytes.len() as u64 > LARGEST {
         return refused("it is too large for a partition file");
     }
