@@ -8,6 +8,7 @@ mod bad_input;
 mod cli_help;
 mod command_line;
 mod common;
+mod corpora;
 mod e2e;
 mod migration_page;
 mod plans;
