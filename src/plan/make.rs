@@ -1,43 +1,28 @@
 //! Makes the plan. Everything that can be wrong with what the user typed is found here, in three
 //! passes: what needs nothing but the text, what needs this host, what needs the archive.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::archive::{self, Index, IndexRequest, Mirrors, hex};
 use super::here::Host;
 use super::request::{Request, Scripts};
-use super::resolve::Resolved;
-use super::stage::Stage;
+use super::supply::{self, Supply};
 use super::tree::Release;
 use super::{
-    Archive, Customising, ExistingTree, Guest, HostUse, Layer, Layers, Output, Packages, Plan, RawDisk,
-    Secrets, Seeds, Source, Target, TemplateFile, TreeUse, checks, elsewhere, passwords, ppa, raw, resolve,
-    templates, told, tree,
+    Archive, Customising, ExistingTree, Guest, HostUse, Output, Packages, Plan, Secrets, Seeds, Target,
+    TreeUse, checks, keys, passwords, raw, resolve, templates, told, tree,
 };
 use crate::appliance::Appliance;
-use crate::cache::{Cache, layers as kept};
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::cache::Cache;
+use crate::error::{Error, Result};
 use crate::event::{self, Event, Outcome, Step};
 use crate::host::access::{Access, without_login};
 use crate::host::run::Runner;
-use crate::rootfs::survey::Survey;
-use crate::suite::{LocaleStyle, Registry, Suite, Tier};
-use crate::templates::{Context, Template};
+use crate::suite::{LocaleStyle, Registry, Tier};
+use crate::templates::Context;
 use crate::units::{MIB, Size};
 use crate::worker::front;
-
-/// Version of what the worker does with a plan. A new one makes every cached layer obsolete.
-const RECIPE: u32 = 3;
-
-/// Namespace of the plans' identities.
-const NAMESPACE: Uuid = uuid::uuid!("d4f1d5b0-1c5e-5b63-9a51-72766d620000");
-
-/// What the indices of a release take, with apt's own caches of them.
-const ROOM_FOR_INDICES: Size = Size::mib(256);
 
 /// What initramfs, indices and logs take beside the packages.
 const ROOM_BESIDE_PACKAGES: u64 = 192 * MIB;
@@ -76,7 +61,7 @@ fn from_tree(appliance: &Appliance, path: &Path, registry: &Registry, runner: &R
     let request = Request::read(&appliance, registry)?;
     let host = Host::look(&appliance, &request, runner)?;
     let sink = runner.sink().as_ref();
-    warn_about(request.suite, sink);
+    warn_about(&request, sink);
     let path = host.existing.clone().ok_or_else(|| Error::config("there is no --existing-chroot"))?;
     let survey = front::survey(runner, &host.privilege, &path, request.suite, &request.architecture)?;
     let suite = (request.suite.distro.as_str(), request.suite.codename.as_str());
@@ -90,18 +75,14 @@ fn from_packages(appliance: &Appliance, registry: &Registry, runner: &Runner) ->
     let mut request = Request::read(appliance, registry)?;
     let host = Host::look(appliance, &request, runner)?;
     let sink = runner.sink().as_ref();
-    warn_about(request.suite, sink);
-    for text in &request.storage.warnings {
-        sink.emit(Event::Warning { text: text.clone() });
-    }
-    request.customised.warn(sink);
-    has_room(&host.cache.indices())?;
+    warn_about(&request, sink);
+    supply::has_room(&host.cache.indices())?;
     let index = event::step(sink, Step::Index, || {
-        let ppas = ppas(&request, &host, runner)?;
-        Ok((fetch_index(appliance, &request, &host, &ppas, runner)?, Outcome::Done))
+        let ppas = supply::ppas(&request, &host, runner)?;
+        Ok((supply::fetch_index(appliance, &request, &host, &ppas, runner)?, Outcome::Done))
     })?;
     if appliance.locale.is_none() {
-        leave_out_languages(&mut request, &index, sink)?;
+        supply::leave_out_languages(&mut request, &index, sink)?;
     }
     let resolved = event::step(sink, Step::Resolve, || {
         let (resolved, kept) =
@@ -111,55 +92,9 @@ fn from_packages(appliance: &Appliance, registry: &Registry, runner: &Runner) ->
     assemble(appliance, request, host, Supply::Packages(index, resolved))
 }
 
-/// What the tree is made of.
-enum Supply {
-    /// Packages of these indices.
-    Packages(Index, Resolved),
-    /// The files that are there.
-    Tree(PathBuf, Survey),
-}
-
-impl Supply {
-    /// No time in the image is later, in seconds since 1970.
-    fn date(&self) -> Result<i64> {
-        match self {
-            Supply::Packages(index, _) => index.date(),
-            Supply::Tree(_, survey) => Ok(survey.newest.clamp(0, jiff::Timestamp::now().as_second())),
-        }
-    }
-
-    /// What decides about the image beside the layers: where the guest finds its archive, or all files.
-    fn identity(&self) -> Vec<String> {
-        match self {
-            Supply::Packages(index, _) => index.sources.iter().map(source_in_guest).collect(),
-            Supply::Tree(_, survey) => vec![survey.fingerprint.clone()],
-        }
-    }
-}
-
-/// A source as the guest has it.
-fn source_in_guest(source: &Source) -> String {
-    let address = source.address_for_guest();
-    match &source.ppa {
-        Some(ppa) => format!("{address} {}", ppa.fingerprint),
-        None => address.to_owned(),
-    }
-}
-
-/// Refuses a cache that cannot even hold indices: apt waits for ever where it cannot write them.
-fn has_room(directory: &Path) -> Result<()> {
-    let status = rustix::fs::statvfs(directory)
-        .context(Kind::Host, || format!("looking at the cache directory {}", directory.display()))?;
-    let free = Size(status.f_bavail.saturating_mul(status.f_frsize));
-    if free >= ROOM_FOR_INDICES {
-        return Ok(());
-    }
-    Err(Error::host(format!("the cache directory {} has room for {free} only", directory.display())).hint(
-        format!("Indices alone take {ROOM_FOR_INDICES}: make room, or name another place with --cache-dir."),
-    ))
-}
-
-fn warn_about(suite: &Suite, sink: &dyn event::Sink) {
+/// Says what is not wrong, and may still surprise.
+fn warn_about(request: &Request<'_>, sink: &dyn event::Sink) {
+    let suite = request.suite;
     if suite.tier == Tier::Ended {
         let ended = suite.dates.end_of_life.map(|day| format!(" on {day}")).unwrap_or_default();
         let text = format!("{} has ended{ended}: it gets no security updates any more", suite.title());
@@ -170,84 +105,10 @@ fn warn_about(suite: &Suite, sink: &dyn event::Sink) {
         let text = format!("{title} does not start where firmware has Secure Boot with today's revocations");
         sink.emit(Event::Warning { text });
     }
-}
-
-/// Leaves out packages for the language of a locale that nobody asked for: it comes from the caller's
-/// environment, and the release need not have them.
-fn leave_out_languages(request: &mut Request<'_>, index: &Index, sink: &dyn event::Sink) -> Result<()> {
-    let mut wanted = request.suite.language_packages(&request.guest.locale);
-    wanted.retain(|name| request.system.contains(name));
-    let unknown = resolve::unknown(index, wanted)?;
-    request.system.retain(|name| !unknown.contains(name));
-    for name in unknown {
-        let locale = &request.guest.locale;
-        let text = format!("there is no package {name} for {locale}, which $LANG asks for: it is left out");
-        sink.emit(Event::Warning { text });
+    for text in &request.storage.warnings {
+        sink.emit(Event::Warning { text: text.clone() });
     }
-    Ok(())
-}
-
-/// The personal package archives, each with its key.
-fn ppas(request: &Request<'_>, host: &Host, runner: &Runner) -> Result<Vec<Source>> {
-    let (servers, keys) = (ppa::Servers::of_environment(), host.cache.keys());
-    let codename = &request.suite.codename;
-    let source = |ppa| ppa::source(runner, &host.access, &servers, ppa, codename, &keys);
-    request.ppas.iter().map(source).collect()
-}
-
-fn fetch_index(
-    appliance: &Appliance,
-    request: &Request<'_>,
-    host: &Host,
-    ppas: &[Source],
-    runner: &Runner,
-) -> Result<Index> {
-    let refresh = |mirrors| refresh_index(request, host, mirrors, ppas, runner);
-    let error = match refresh(&host.mirrors) {
-        Ok(index) => return Ok(index),
-        Err(error) => archive::explain_age(error, request.suite),
-    };
-    if !elsewhere::is_not_there(&error) {
-        return Err(error);
-    }
-    let other = elsewhere::mirrors(appliance, request.suite, &request.architecture, &host.mirrors);
-    let Some(other) = other else { return Err(error) };
-    match refresh(&other) {
-        Ok(index) => {
-            let (title, here, there) = (request.suite.title(), &host.mirrors.main, &other.main);
-            let text = format!("{title} is not at {here}: it is taken from {there}");
-            runner.sink().emit(Event::Warning { text });
-            Ok(index)
-        }
-        // The first place is the one where it should be.
-        Err(_) => Err(error),
-    }
-}
-
-fn refresh_index(
-    request: &Request<'_>,
-    host: &Host,
-    mirrors: &Mirrors,
-    ppas: &[Source],
-    runner: &Runner,
-) -> Result<Index> {
-    let mut sources = archive::sources(request.suite, mirrors);
-    sources.extend_from_slice(ppas);
-    Index::refresh(
-        runner,
-        &IndexRequest {
-            directory: &host.cache.indices(),
-            archives: &host.cache.archives(),
-            sources: &sources,
-            components: &request.components,
-            keyring: &host.keyring,
-            architecture: &request.architecture,
-            access: &host.access,
-            may_be_expired: request.suite.tier == Tier::Ended,
-            may_rest_on_sha1: request.suite.keys.needs_sha1_policy,
-        },
-    )
-    .map_err(|error| ppa::explain(error, &sources))
+    request.customised.warn(sink);
 }
 
 fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply: Supply) -> Result<Planned> {
@@ -271,11 +132,13 @@ fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply:
         _ => None,
     };
     let layers = match &supply {
-        Supply::Packages(index, _) => Some(layers(&request, &host, index, &debconf, seeds.as_ref(), epoch)?),
+        Supply::Packages(index, _) => {
+            Some(keys::layers(&request, &host, index, &debconf, seeds.as_ref(), epoch)?)
+        }
         Supply::Tree(..) => None,
     };
     let format = request.hypervisor.disk_format();
-    let id = identity(&request, &customising, &host.raws, &supply, layers.as_ref(), format, epoch)?;
+    let id = keys::identity(&request, &customising, &host.raws, &supply, layers.as_ref(), format, epoch)?;
     let target = Target {
         hypervisor: request.hypervisor.name().to_owned(),
         format: format.to_owned(),
@@ -367,131 +230,6 @@ fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply:
     packages_fit(&plan)?;
     secrets.templates.try_all(&Context::of(&plan))?;
     Ok(Planned { plan, secrets, cache: host.cache })
-}
-
-/// The plan's name: everything that decides the bytes of the image, but for passwords.
-fn identity(
-    request: &Request<'_>,
-    customising: &Customising,
-    raws: &[RawDisk],
-    supply: &Supply,
-    layers: Option<&Layers>,
-    format: &str,
-    epoch: i64,
-) -> Result<Uuid> {
-    let keys: Vec<&str> = layers.into_iter().flat_map(Layers::all).map(|layer| layer.key.as_str()).collect();
-    let supply = supply.identity();
-    let mut guest = request.guest.clone();
-    for script in [&mut guest.firstboot, &mut guest.firstlogin].into_iter().flatten() {
-        // Where it was read from decides nothing; its digest does.
-        script.path = PathBuf::new();
-    }
-    let parts = (
-        RECIPE,
-        keys,
-        request.suite,
-        (guest, identity_of(customising)),
-        format,
-        &request.architecture,
-        (&request.storage.disks, request.storage.table),
-        raws.iter().map(|raw| raw.size).collect::<Vec<Size>>(),
-        supply,
-        &request.components,
-        epoch,
-    );
-    let name = serde_json::to_vec(&parts).context(Kind::Build, || "naming the plan".into())?;
-    Ok(Uuid::new_v5(&NAMESPACE, &name))
-}
-
-/// What of the user's own decides the bytes: all but where it was read from.
-fn identity_of(customising: &Customising) -> impl serde::Serialize {
-    let mut copied = customising.copied.clone();
-    for copied in &mut copied {
-        // A directory keeps its own name in the machine, unless the destination names it.
-        copied.source = copied.source.file_name().map(PathBuf::from).unwrap_or_default();
-    }
-    let exec = customising.exec.as_ref().map(|exec| exec.sha256.clone());
-    let inside =
-        |file: &&TemplateFile| Template::of_name(&file.name).is_some_and(Template::is_in_the_machine);
-    let templates: Vec<(String, String)> = customising
-        .templates
-        .iter()
-        .filter(inside)
-        .map(|file| (file.name.clone(), file.sha256.clone()))
-        .collect();
-    (copied, exec, templates)
-}
-
-/// Keys of the layers: everything that decides what is in them.
-fn layers(
-    request: &Request<'_>,
-    host: &Host,
-    index: &Index,
-    debconf: &[String],
-    seeds: Option<&Seeds>,
-    epoch: i64,
-) -> Result<Layers> {
-    let digest = |parts: BTreeMap<&str, String>| -> Result<String> {
-        let text = serde_json::to_vec(&parts).context(Kind::Build, || "naming a layer".into())?;
-        Ok(hex(&Sha256::digest(text)[..20]))
-    };
-    // The answers are part of the lowest layer that is made with them, and through it of those above.
-    let seed = |stage: Stage| match seeds {
-        Some(seeds) if seeds.before == stage => seeds.file.sha256.clone(),
-        _ => String::new(),
-    };
-    let suite = request.suite;
-    let releases: Vec<String> =
-        index.sources.iter().map(|source| format!("{} {}", source.suite, source.digest)).collect();
-    let base = digest(BTreeMap::from([
-        ("recipe", RECIPE.to_string()),
-        (
-            "tool",
-            host.bootstrap.as_ref().map_or(String::new(), |tool| format!("{} {}", tool.name, tool.version)),
-        ),
-        ("suite", format!("{} {}", suite.distro, suite.codename)),
-        ("architecture", request.architecture.clone()),
-        ("variant", request.variant.pattern.to_owned()),
-        ("releases", releases.join("\n")),
-        ("components", request.components.join(" ")),
-        ("packages", request.base.join(" ")),
-        ("checked-early", request.storage.checked_early()),
-        ("debconf", debconf.join("\n")),
-        ("merged-usr", format!("{:?}", suite.bootstrap.merged_usr)),
-        ("epoch", epoch.to_string()),
-        ("seeds", seed(Stage::Base)),
-    ]))?;
-    let initramfs =
-        digest(BTreeMap::from([("base", base.clone()), ("initramfs", format!("{:?}", suite.initramfs))]))?;
-    let system = digest(BTreeMap::from([
-        ("base", base.clone()),
-        ("packages", request.system.join(" ")),
-        ("seeds", seed(Stage::System)),
-    ]))?;
-    let wanted = !request.added.is_empty()
-        || !request.removed.is_empty()
-        || seeds.is_some_and(|seeds| seeds.before == Stage::Packages);
-    let packages = wanted
-        .then(|| {
-            digest(BTreeMap::from([
-                ("system", system.clone()),
-                ("added", request.added.join(" ")),
-                ("removed", request.removed.join(" ")),
-                ("recommends", request.recommends.to_string()),
-                ("seeds", seed(Stage::Packages)),
-            ]))
-        })
-        .transpose()?;
-    let layer = |key: String| Layer {
-        cached: host.overlay && host.cache.has_layer(&kept::name(&host.privilege.owners(), &key)),
-        key,
-    };
-    Ok(Layers {
-        base: layer(base),
-        initramfs: layer(initramfs),
-        system: layer(system),
-        packages: packages.map(layer),
-    })
 }
 
 fn secrets(appliance: &Appliance, request: &Request<'_>, access: Access, id: Uuid) -> Result<Secrets> {
