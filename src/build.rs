@@ -213,6 +213,7 @@ pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Vec<Written>)> {
             Ok((rootfs::customise(&site, tree.path())?, Outcome::Done))
         })?,
     };
+    rootfs::check(secrets, tree.path())?;
     event::step(sink, Step::Seal, || Ok((seal::seal(&site, tree.path(), &kept)?, Outcome::Done)))?;
     let installed = packages::installed(plan, &Root::open(tree.path())?)?;
     if plan.tree.only {

@@ -12,7 +12,10 @@ pub(super) const ARCHITECTURES: &[&str] = &["amd64", "i386"];
 
 /// Messages go to the screen and to the first serial port. The last one named is `/dev/console`, where
 /// systemd starts a login as well.
-pub(super) const KERNEL_OPTIONS: &str = "console=tty0 console=ttyS0,115200";
+///
+/// The check of the timer's interrupt (kernel-parameters of Linux, `no_timer_check`) looks for faults that
+/// QEMU's timer has not, and measures for so short a time that on a busy host it can find one.
+pub(super) const KERNEL_OPTIONS: &str = "console=tty0 console=ttyS0,115200 no_timer_check";
 
 pub(super) struct Qemu;
 

@@ -35,21 +35,28 @@ pub(super) fn configure(plan: &Plan, secrets: &Secrets, root: &Root) -> Result<(
         unit(root, "rvmb-snakeoil.service", SNAKEOIL_UNIT, "multi-user.target")?;
     }
     if let Some(script) = &secrets.firstboot {
-        has_interpreter(root, "--firstboot", script)?;
         // Only root runs it, and only root needs to read what may be in it.
         root.write("/usr/lib/rvmb/firstboot", 0o700, script)?;
         root.write("/usr/lib/rvmb/run-firstboot", 0o755, FIRSTBOOT)?;
         unit(root, "rvmb-firstboot.service", FIRSTBOOT_UNIT, "multi-user.target")?;
     }
     if let Some(script) = &secrets.firstlogin {
-        has_interpreter(root, "--firstlogin", script)?;
         root.write("/usr/lib/rvmb/firstlogin", 0o755, script)?;
         root.write("/etc/profile.d/rvmb-firstlogin.sh", 0o644, FIRSTLOGIN_PROFILE)?;
     }
     Ok(())
 }
 
-/// Refuses a script that the machine could not start.
+/// Refuses scripts that the machine could not start. For the finished tree: what is copied into it, or made by a
+/// program of the user's, may be what starts them.
+pub(super) fn can_start(secrets: &Secrets, root: &Root) -> Result<()> {
+    let scripts = [("--firstboot", &secrets.firstboot), ("--firstlogin", &secrets.firstlogin)];
+    scripts
+        .into_iter()
+        .filter_map(|(option, script)| Some((option, script.as_deref()?)))
+        .try_for_each(|(option, script)| has_interpreter(root, option, script))
+}
+
 fn has_interpreter(root: &Root, option: &str, script: &str) -> Result<()> {
     let Some(program) = interpreter(script) else { return Ok(()) };
     let places: Vec<String> = match program.starts_with('/') {

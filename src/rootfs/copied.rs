@@ -99,7 +99,7 @@ fn make_directory(place: &Path, mode: u32, (user, group): (u32, u32), root: &Roo
 
 /// The mode for files, and for directories what goes with it: who may read one may enter it.
 fn directory_mode(given: Option<u32>, own: u32) -> u32 {
-    given.map_or(own, |mode| (mode & 0o777) | ((mode & 0o444) >> 2))
+    given.map_or(own, |mode| mode | ((mode & 0o444) >> 2))
 }
 
 /// The ids of an owner in the tree.

@@ -120,6 +120,11 @@ pub fn configure(site: &Site<'_>, secrets: &Secrets, path: &Path) -> Result<()> 
     templates::configure(site.plan, &secrets.templates, &root)
 }
 
+/// Refuses a tree in which what the plan promises could not happen.
+pub fn check(secrets: &Secrets, path: &Path) -> Result<()> {
+    boot_scripts::can_start(secrets, &Root::open(path)?)
+}
+
 /// Puts the user's own into the tree: first files, then what a program of the user's makes of it all. Returns
 /// the files that were copied: they are to stay, whatever a seal removes.
 pub fn customise(site: &Site<'_>, path: &Path) -> Result<BTreeSet<PathBuf>> {

@@ -166,7 +166,9 @@ pub fn seal(site: &Site<'_>, path: &Path, kept: &BTreeSet<PathBuf>) -> Result<()
     if !kept.contains(Path::new("/etc/machine-id")) {
         root.write("/etc/machine-id", 0o444, machine_id)?;
     }
-    if let Some(shadow) = root.read("/etc/shadow", LIMIT)? {
+    if !kept.contains(Path::new("/etc/shadow"))
+        && let Some(shadow) = root.read("/etc/shadow", LIMIT)?
+    {
         let clamped = clamp_password_days(&shadow, site.plan.epoch / SECONDS_PER_DAY);
         if clamped != shadow {
             root.write("/etc/shadow", 0o640, clamped)?;

@@ -126,12 +126,6 @@ impl Desk {
         serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("no JSON: {error}: {done}"))
     }
 
-    /// The same for words with an option that nothing may act on yet; then there is no plan.
-    #[track_caller]
-    pub(crate) fn planned_once(&self, option: &str, words: &[&str]) -> Option<serde_json::Value> {
-        (!is_coming(option)).then(|| self.planned(words))
-    }
-
     fn archive(&self) -> &Indices {
         self.archive.get_or_init(archive)
     }

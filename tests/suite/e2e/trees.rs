@@ -90,7 +90,6 @@ const CASES: &[Case] = &[
         code: CONFIG,
         says: &["no tar archive", "--make-tarball"],
     },
-    Case { words: &["kvm", "debian", "--ppa", "ondrej/php"], code: CONFIG, says: &["no PPAs for debian"] },
     Case {
         words: &["kvm", "ubuntu", "--ppa", "Ondrej/PHP"],
         code: CONFIG,
