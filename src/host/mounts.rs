@@ -80,10 +80,11 @@ impl Overlay {
         }
         // In a user namespace only `user.` attributes can mark opaque directories; the same is used
         // as root, so that a layer means the same whoever made it. `index` and `metacopy` would tie
-        // a layer to this mount.
+        // a layer to this mount. `xino` keeps the numbers of files apart where the layers are on several file
+        // systems, as far as those leave room in them.
         let layers: Vec<String> = lower.iter().rev().map(|path| escape(path)).collect();
         let options = format!(
-            "userxattr,index=off,lowerdir={},upperdir={},workdir={}",
+            "userxattr,index=off,xino=auto,lowerdir={},upperdir={},workdir={}",
             layers.join(":"),
             escape(upper),
             escape(work)

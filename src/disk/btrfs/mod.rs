@@ -9,6 +9,7 @@
 mod items;
 mod trees;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -63,6 +64,7 @@ pub fn write(raw: &Path, system: &FileSystem<'_>, source: &Source<'_>, runner: &
         return Err(Error::build(format!("{} is too small for btrfs", system.label))
             .hint(format!("Give it at least {} MiB, or choose ext4.", MINIMUM.bytes() / MIB)));
     }
+    numbers_are_unique(source)?;
     let version = parse_version(&runner.command("mkfs.btrfs").arg("--version").output()?).unwrap_or_default();
     let scratch = Scratch::beside(raw, system.size).context(Kind::Build, doing)?;
     let mut command = runner.command("mkfs.btrfs").args(arguments(system, source.tree, version));
@@ -94,6 +96,23 @@ pub fn write(raw: &Path, system: &FileSystem<'_>, source: &Source<'_>, runner: &
         }
         done => done.context(Kind::Build, doing),
     }
+}
+
+/// Refuses a tree in which two files have one number: mkfs.btrfs looks at the number alone, and not at the device,
+/// and makes one file of them. A tree whose layers lie on several file systems can have such files.
+fn numbers_are_unique(source: &Source<'_>) -> Result<()> {
+    let mut devices: BTreeMap<u64, u64> = BTreeMap::new();
+    source.walk(&mut |path, metadata| {
+        let (number, device) = (metadata.ino(), metadata.dev());
+        if *devices.entry(number).or_insert(device) == device {
+            return Ok(());
+        }
+        Err(Error::build(format!(
+            "{} has the number of another file, and mkfs.btrfs would mix them up",
+            path.display()
+        ))
+        .hint("Let --tmp and --cache-dir be on one file system, or choose ext4."))
+    })
 }
 
 fn too_small(label: &str) -> String {

@@ -194,6 +194,31 @@ fn versions_are_read() {
 }
 
 #[test]
+fn files_of_several_devices_with_one_number_are_told_apart() {
+    if !testing::is_root() {
+        return;
+    }
+    let tree = tree();
+    let source = Source { tree: tree.path(), hidden: &[], hide: None };
+    numbers_are_unique(&source).unwrap();
+    // In a namespace of a thread's own: two file systems in memory, whose numbers both begin at one.
+    let refused = std::thread::scope(|scope| {
+        let work = scope.spawn(|| {
+            let enter = View::new(tree.path()).hook().unwrap();
+            enter().unwrap();
+            rustix::mount::mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+                .unwrap();
+            for name in ["many", "sticky"] {
+                View::new(tree.path()).temporary(name, c"mode=0755").hook().unwrap()().unwrap();
+            }
+            numbers_are_unique(&source)
+        });
+        work.join().unwrap()
+    });
+    assert!(refused.unwrap_err().hints()[0].contains("--tmp"));
+}
+
+#[test]
 fn two_directories_with_one_number_are_an_error_with_the_cure() {
     if !(testing::has("mkfs.btrfs") && testing::is_root()) {
         return;
