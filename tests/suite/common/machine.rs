@@ -81,6 +81,14 @@ impl Bench {
         path.display().to_string()
     }
 
+    /// Writes a program that rvmb is to run, and returns its path.
+    pub(crate) fn program(&self, name: &str, content: &str) -> String {
+        let path = self.file(name, content);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).unwrap_or_else(|error| panic!("chmod {path}: {error}"));
+        path
+    }
+
     /// The command that bakes a machine: `words` and where everything goes.
     pub(crate) fn command(&self, words: &[&str]) -> std::process::Command {
         let cache = self.cache.clone().unwrap_or_else(|| self.account.cache());

@@ -74,12 +74,33 @@ fn a_kill_in_any_stage_leaves_nothing_and_the_next_run_succeeds() {
         traces::are_gone(&killed);
         bench.is_clean(&["setup.sh"]);
     }
+    kill_in_a_program_of_the_users(&bench, &words);
     // Until there is a keeper a throw-away cache is left; the next run removes it.
     let (killed, _) = kill_at(&bench, &[&words[..], &["--no-cache"]].concat(), In("resolve"), Victim::Front);
     traces::are_gone(&killed);
     assert_eq!(names(&bench.scratch()).len(), 1);
     bench.bake(&words).well();
-    bench.is_clean(&["out", "setup.sh"]);
+    bench.is_clean(&["finish", "out", "setup.sh"]);
+}
+
+/// While a program of the user's is at work, with the tree in each place that it can have.
+fn kill_in_a_program_of_the_users(bench: &Bench, words: &[&str]) {
+    let program = bench.program("finish", "#!/bin/sh\nsleep 600\n");
+    let tree = bench.path().join("tree").display().to_string();
+    let elsewhere = ["--chroot-dir", tree.as_str()];
+    let places: [(Victim, &[&str]); 4] = [
+        (Victim::Front, &elsewhere),
+        (Victim::Keeper, &elsewhere),
+        (Victim::Worker, &["--tmpfs", "-"]),
+        (Victim::Program, &[]),
+    ];
+    for (victim, place) in places {
+        let words = [words, &["--exec", &program], place].concat();
+        let (killed, status) = kill_at(bench, &words, In("customise"), victim);
+        assert!(!status.success(), "a build with {place:?} survived the kill of its {victim:?}");
+        traces::are_gone(&killed);
+        bench.is_clean(&["finish", "setup.sh"]);
+    }
 }
 
 /// The same for the instant in which the front and its keeper are killed together.
