@@ -10,8 +10,8 @@ use super::request::{Request, Scripts};
 use super::supply::{self, Supply};
 use super::tree::Release;
 use super::{
-    Archive, Customising, ExistingTree, Guest, HostUse, Output, Packages, Plan, Secrets, Seeds, Target,
-    TreeUse, checks, keys, passwords, raw, resolve, templates, told, tree,
+    Addressing, Archive, Customising, ExistingTree, Guest, HostUse, Output, Packages, Plan, Secrets, Seeds,
+    Target, TreeUse, checks, keys, passwords, raw, resolve, templates, told, tree,
 };
 use crate::appliance::Appliance;
 use crate::cache::Cache;
@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::event::{self, Event, Outcome, Step};
 use crate::host::access::{Access, without_login};
 use crate::host::run::Runner;
+use crate::rootfs::survey::Wanted;
 use crate::suite::{LocaleStyle, Registry, Tier};
 use crate::templates::Context;
 use crate::units::{MIB, Size};
@@ -63,7 +64,14 @@ fn from_tree(appliance: &Appliance, path: &Path, registry: &Registry, runner: &R
     let sink = runner.sink().as_ref();
     warn_about(&request, sink);
     let path = host.existing.clone().ok_or_else(|| Error::config("there is no --existing-chroot"))?;
-    let survey = front::survey(runner, &host.privilege, &path, request.suite, &request.architecture)?;
+    let wanted = Wanted {
+        suite: Box::new(request.suite.clone()),
+        architecture: request.architecture.clone(),
+        packages: request.storage.packages(),
+        file_systems: request.storage.file_systems(),
+        dhcp: request.guest.network.addressing == Addressing::Dhcp,
+    };
+    let survey = front::survey(runner, &host.privilege, &path, wanted)?;
     let suite = (request.suite.distro.as_str(), request.suite.codename.as_str());
     if let Some(text) = tree::judge(&survey, &path, &release, suite, &request.architecture)? {
         sink.emit(Event::Warning { text });

@@ -87,6 +87,11 @@ impl Storage {
         programs
     }
 
+    /// The kinds of file systems on the disks, once for each that there is.
+    pub(super) fn file_systems(&self) -> Vec<FileSystem> {
+        self.disks.iter().flat_map(|disk| &disk.wishes).filter_map(Wish::file_system).collect()
+    }
+
     /// The kinds of file systems that the initial RAM file system checks: those of / and /usr.
     pub(super) fn checked_early(&self) -> String {
         let all = || self.disks.iter().flat_map(|disk| &disk.wishes);

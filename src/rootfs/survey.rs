@@ -1,6 +1,8 @@
 //! Looks at a tree that somebody else has made, and changes nothing: what is in it, what it lacks for a
 //! disk that boots, and whether its owners can be told.
 
+mod needs;
+
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -12,12 +14,28 @@ use sha2::{Digest, Sha256};
 
 use super::packages;
 use crate::disk::bootloader;
+use crate::disk::layout::FileSystem;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::tree::{self, Root};
 use crate::suite::Suite;
 
 /// As whom the kernel shows owners that a user namespace does not know.
 const OVERFLOW_UID: &str = "/proc/sys/kernel/overflowuid";
+
+/// What a tree is to become.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Wanted {
+    /// The release that it is to be a machine of.
+    pub suite: Box<Suite>,
+    /// Debian's name of the machine's architecture.
+    pub architecture: String,
+    /// Packages that the machine needs for what is on its disks.
+    pub packages: Vec<String>,
+    /// Kinds of the file systems on its disks.
+    pub file_systems: Vec<FileSystem>,
+    /// Whether it is told its address by DHCP.
+    pub dhcp: bool,
+}
 
 /// What was found.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -34,12 +52,12 @@ pub struct Survey {
     pub problems: Vec<Error>,
 }
 
-/// Looks at the tree at `path`, which is to become a machine of `suite` for `architecture`.
+/// Looks at the tree at `path`, which is to become what is wanted.
 ///
 /// # Errors
 ///
 /// [`Kind::Config`] where it cannot be read to its end, or has files of owners that are not known here.
-pub fn survey(path: &Path, suite: &Suite, architecture: &str) -> Result<Survey> {
+pub fn survey(path: &Path, wanted: &Wanted) -> Result<Survey> {
     let strangers = Strangers::of_this_namespace()?;
     let mut hash = Sha256::new();
     let (mut bytes, mut newest) = (0_u64, i64::MIN);
@@ -70,7 +88,9 @@ pub fn survey(path: &Path, suite: &Suite, architecture: &str) -> Result<Survey> 
 
     let root = Root::open(path)?;
     let mut problems: Vec<Error> = owner_problem(path, top.uid()).into_iter().collect();
-    problems.extend(bootloader::lacks(&root, &suite.boot, architecture)?);
+    problems.extend(bootloader::lacks(&root, &wanted.suite.boot, &wanted.architecture)?);
+    problems.extend(needs::growing(&root, &wanted.file_systems)?);
+    problems.extend(needs::network(&root, wanted.suite.network.stack, wanted.dhcp)?);
     let installed = packages::all_installed(&root)?;
     let Some(installed) = installed else {
         problems.push(Error::config("the tree has no dpkg database, /var/lib/dpkg/status"));
@@ -80,6 +100,7 @@ pub fn survey(path: &Path, suite: &Suite, architecture: &str) -> Result<Survey> 
         let hint = "Install systemd-sysv in the tree.";
         problems.push(Error::config("the tree has no init system, /sbin/init").hint(hint));
     }
+    problems.extend(needs::packages(&wanted.packages, &installed));
     let dpkg = installed.into_iter().find(|package| package.name == "dpkg");
     let architecture = dpkg.map(|package| package.architecture).unwrap_or_default();
     Ok(Survey { fingerprint, bytes, newest, architecture, problems })
@@ -160,7 +181,14 @@ mod tests {
         let root = Root::open(room.path()).unwrap();
         let registry = Registry::built_in().unwrap();
         let suite = registry.find("debian", "bookworm").unwrap();
-        let look = || survey(room.path(), suite, "amd64").unwrap();
+        let wanted = Wanted {
+            suite: Box::new(suite.clone()),
+            architecture: "amd64".into(),
+            packages: vec!["lvm2".into()],
+            file_systems: vec![FileSystem::Ext4],
+            dhcp: true,
+        };
+        let look = || survey(room.path(), &wanted).unwrap();
         root.write("/etc/hostname", 0o644, "one").unwrap();
         let empty = look();
         let text: String = empty.problems.iter().map(|problem| format!("{problem}\n")).collect();
@@ -174,7 +202,9 @@ mod tests {
         root.write(packages::STATUS, 0o644, dpkg).unwrap();
         let found = look();
         assert_eq!(found.architecture, "amd64");
-        assert!(found.problems.iter().any(|problem| problem.message().contains("init system")));
+        for lacking in ["init system", "no lvm2", "no resize2fs", "no systemd-networkd"] {
+            assert!(found.problems.iter().any(|problem| problem.message().contains(lacking)), "{lacking}");
+        }
         assert!(found.newest > 1_700_000_000 && found.bytes > 0);
     }
 
