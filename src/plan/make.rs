@@ -68,6 +68,7 @@ fn from_tree(appliance: &Appliance, path: &Path, registry: &Registry, runner: &R
         suite: Box::new(request.suite.clone()),
         architecture: request.architecture.clone(),
         packages: request.storage.packages(),
+        mounts: request.storage.mounts(),
         file_systems: request.storage.file_systems(),
         dhcp: request.guest.network.addressing == Addressing::Dhcp,
     };

@@ -87,6 +87,12 @@ impl Storage {
         programs
     }
 
+    /// Where file systems are mounted, disk by disk.
+    pub(super) fn mounts(&self) -> Vec<String> {
+        let all = self.disks.iter().flat_map(|disk| &disk.wishes);
+        all.filter_map(Wish::mount).map(str::to_owned).collect()
+    }
+
     /// The kinds of file systems on the disks, once for each that there is.
     pub(super) fn file_systems(&self) -> Vec<FileSystem> {
         self.disks.iter().flat_map(|disk| &disk.wishes).filter_map(Wish::file_system).collect()

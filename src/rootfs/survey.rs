@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::mounts::leads_elsewhere;
 use super::packages;
 use crate::disk::bootloader;
 use crate::disk::layout::FileSystem;
@@ -31,6 +32,8 @@ pub struct Wanted {
     pub architecture: String,
     /// Packages that the machine needs for what is on its disks.
     pub packages: Vec<String>,
+    /// Where file systems are mounted.
+    pub mounts: Vec<String>,
     /// Kinds of the file systems on its disks.
     pub file_systems: Vec<FileSystem>,
     /// Whether it is told its address by DHCP.
@@ -89,6 +92,9 @@ pub fn survey(path: &Path, wanted: &Wanted) -> Result<Survey> {
     let root = Root::open(path)?;
     let mut problems: Vec<Error> = owner_problem(path, top.uid()).into_iter().collect();
     problems.extend(bootloader::lacks(&root, &wanted.suite.boot, &wanted.architecture)?);
+    for mount in &wanted.mounts {
+        problems.extend(root.obstacle(mount)?.map(|obstacle| leads_elsewhere(mount, &obstacle)));
+    }
     problems.extend(needs::growing(&root, &wanted.file_systems)?);
     problems.extend(needs::network(&root, wanted.suite.network.stack, wanted.dhcp)?);
     let installed = packages::all_installed(&root)?;
@@ -185,6 +191,7 @@ mod tests {
             suite: Box::new(suite.clone()),
             architecture: "amd64".into(),
             packages: vec!["lvm2".into()],
+            mounts: vec!["/".into(), "/var/run/here".into()],
             file_systems: vec![FileSystem::Ext4],
             dhcp: true,
         };
@@ -198,11 +205,13 @@ mod tests {
         assert_eq!(look().fingerprint, empty.fingerprint);
         root.set_mode("/etc/hostname", 0o600).unwrap();
         assert_ne!(look().fingerprint, empty.fingerprint);
+        root.create_directories("/var").unwrap();
+        root.link("/run", "/var/run").unwrap();
         let dpkg = "Package: dpkg\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n";
         root.write(packages::STATUS, 0o644, dpkg).unwrap();
         let found = look();
         assert_eq!(found.architecture, "amd64");
-        for lacking in ["init system", "no lvm2", "no resize2fs", "no systemd-networkd"] {
+        for lacking in ["init system", "no lvm2", "no resize2fs", "no systemd-networkd", "a link to /run"] {
             assert!(found.problems.iter().any(|problem| problem.message().contains(lacking)), "{lacking}");
         }
         assert!(found.newest > 1_700_000_000 && found.bytes > 0);
