@@ -1,6 +1,7 @@
 //! Makes the plan. Everything that can be wrong with what the user typed is found here, in three
 //! passes: what needs nothing but the text, what needs this host, what needs the archive.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use super::supply::{self, Supply};
 use super::tree::Release;
 use super::{
     Addressing, Archive, Customising, ExistingTree, Guest, HostUse, Output, Packages, Plan, Secrets, Seeds,
-    Target, TreeUse, checks, keys, passwords, raw, resolve, templates, told, tree,
+    Target, TreeUse, checks, keys, passwords, raw, resolve, room, templates, told, tree,
 };
 use crate::appliance::Appliance;
 use crate::cache::Cache;
@@ -22,11 +23,8 @@ use crate::host::run::Runner;
 use crate::rootfs::survey::Wanted;
 use crate::suite::{LocaleStyle, Registry, Tier};
 use crate::templates::Context;
-use crate::units::{MIB, Size};
+use crate::units::Size;
 use crate::worker::front;
-
-/// What initramfs, indices and logs take beside the packages.
-const ROOM_BESIDE_PACKAGES: u64 = 192 * MIB;
 
 /// A plan with what belongs to it as long as it is to be built.
 pub struct Planned {
@@ -175,6 +173,10 @@ fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply:
         }),
         Supply::Packages(..) => None,
     };
+    let held = match &supply {
+        Supply::Tree(_, survey) => survey.held.clone(),
+        Supply::Packages(..) => BTreeMap::new(),
+    };
     let (archive, packages) = match supply {
         Supply::Packages(index, resolved) => {
             let packages = Packages {
@@ -207,7 +209,9 @@ fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply:
         }
         Supply::Tree(..) => (Archive::default(), Packages::default()),
     };
-    let memory = request.memory.map(|wish| tree::memory(wish, packages.installed_size())).transpose()?;
+    let copied = customising.size().bytes();
+    let content = Size(packages.installed_size().bytes().saturating_add(copied));
+    let memory = request.memory.map(|wish| tree::memory(wish, content)).transpose()?;
     let plan = Plan {
         format: 1,
         id,
@@ -236,7 +240,7 @@ fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply:
             overlay: host.overlay,
         },
     };
-    packages_fit(&plan)?;
+    room::fits(&plan, &held)?;
     secrets.templates.try_all(&Context::of(&plan))?;
     Ok(Planned { plan, secrets, cache: host.cache })
 }
@@ -262,35 +266,6 @@ fn secrets(appliance: &Appliance, request: &Request<'_>, access: Access, id: Uui
         firstlogin: firstlogin.clone(),
         ..Secrets::default()
     })
-}
-
-/// Refuses a file system that cannot hold what will be installed. Packages are in /usr, but for a little, and
-/// that is on the root file system unless it has one of its own.
-fn packages_fit(plan: &Plan) -> Result<()> {
-    let Some(holder) = plan.holder_of("/usr") else { return Ok(()) };
-    let (files, size) = match &plan.tree.existing {
-        Some(tree) => ("files of the tree", tree.size),
-        None => ("packages", plan.packages.installed_size()),
-    };
-    let copied = plan.customising.size();
-    let installed = size.bytes().saturating_add(copied.bytes());
-    // File systems keep back some 6 % for inode tables, journal and root's reserve.
-    let needed = (installed + ROOM_BESIDE_PACKAGES) * 100 / 94;
-    if holder.size.bytes() >= needed {
-        return Ok(());
-    }
-    let needed = Size(needed.div_ceil(MIB) * MIB);
-    let and_copied =
-        if copied.bytes() == 0 { String::new() } else { format!(", what --copy names {copied}") };
-    let (what, cure) = match holder.mount {
-        Some("/usr") => ("a file system for /usr", "in the partition file"),
-        _ => ("a root file system", "with --rootsize or in the partition file, or enlarge --size"),
-    };
-    Err(Error::config(format!(
-        "the {files} take {size} installed{and_copied}, and do not fit into {what} of {}",
-        holder.size
-    ))
-    .hint(format!("Give it at least {needed} {cure}.")))
 }
 
 /// What the release's locale-gen takes for the guest's locale; none for one that needs no generating.

@@ -234,17 +234,22 @@ pub(super) fn judge(
 
 /// The size of the file system in memory for a tree of that size.
 pub(super) fn memory(wish: Memory, tree: Size) -> Result<Size> {
-    let needed = Size((tree.bytes() + ROOM_FOR_WORK.bytes()).next_multiple_of(MIB));
+    let needed = rounded_up(tree.bytes().saturating_add(ROOM_FOR_WORK.bytes()), MIB);
     let meminfo = std::fs::read_to_string("/proc/meminfo")
         .context(Kind::Host, || "reading /proc/meminfo".to_owned())?;
     within(wish, needed, parse_memory(&meminfo))
+}
+
+/// The next multiple of `unit`, or more than any host has.
+fn rounded_up(bytes: u64, unit: u64) -> Size {
+    Size(bytes.checked_next_multiple_of(unit).unwrap_or(u64::MAX))
 }
 
 fn within(wish: Memory, needed: Size, there: Size) -> Result<Size> {
     let size = match wish {
         Memory::Of(size) => size,
         // Packages declare what they have, and their scripts make more of it.
-        Memory::Fitting => Size((needed.bytes() / 4 * 5).next_multiple_of(64 * MIB)),
+        Memory::Fitting => rounded_up((needed.bytes() / 4).saturating_mul(5), 64 * MIB),
     };
     if size < needed {
         return Err(Error::config(format!("the tree does not fit into --tmpfs {size}"))
@@ -312,6 +317,7 @@ mod tests {
             let there = if wish == Memory::Fitting { Size::mib(1100) } else { there };
             assert_eq!(within(wish, needed, there).unwrap_err().kind(), Kind::Host);
         }
+        assert!(memory(Memory::Fitting, Size(u64::MAX)).is_err());
         assert_eq!(parse_memory("MemTotal:  2048 kB\nSwapTotal: 1024 kB\n"), Size::mib(3));
         assert_eq!(parse_memory("MemTotal: many\n"), Size(0));
     }

@@ -3,6 +3,7 @@
 
 mod needs;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -47,6 +48,8 @@ pub struct Survey {
     pub fingerprint: String,
     /// Bytes in files.
     pub bytes: u64,
+    /// The same at each mount point that has some.
+    pub held: BTreeMap<String, u64>,
     /// The latest time of any file, in seconds since 1970.
     pub newest: i64,
     /// Debian's name of the architecture; empty where dpkg does not say.
@@ -63,7 +66,8 @@ pub struct Survey {
 pub fn survey(path: &Path, wanted: &Wanted) -> Result<Survey> {
     let strangers = Strangers::of_this_namespace()?;
     let mut hash = Sha256::new();
-    let (mut bytes, mut newest) = (0_u64, i64::MIN);
+    let (mut held, mut linked) = (BTreeMap::new(), BTreeSet::new());
+    let mut newest = i64::MIN;
     let top = std::fs::symlink_metadata(path)
         .context(Kind::Config, || format!("looking at the tree {}", path.display()))?;
     let mut visit = |file: &Path, metadata: &Metadata| {
@@ -79,14 +83,17 @@ pub fn survey(path: &Path, wanted: &Wanted) -> Result<Survey> {
                 .context(Kind::Config, || format!("reading the link {}", file.display()))?;
             hash.update(target.as_os_str().as_bytes());
         }
-        if metadata.is_file() {
-            bytes = bytes.saturating_add(metadata.blocks().saturating_mul(512));
+        // A file of several names is there once.
+        if metadata.is_file() && (metadata.nlink() == 1 || linked.insert(metadata.ino())) {
+            let bytes: &mut u64 = held.entry(holder(&wanted.mounts, below).to_owned()).or_default();
+            *bytes = bytes.saturating_add(metadata.blocks().saturating_mul(512));
         }
         newest = newest.max(metadata.mtime());
         Ok(())
     };
     visit(path, &top)?;
     tree::walk(path, &mut visit).map_err(|error| error.of(Kind::Config))?;
+    let bytes = held.values().copied().fold(0, u64::saturating_add);
     let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
 
     let root = Root::open(path)?;
@@ -100,7 +107,7 @@ pub fn survey(path: &Path, wanted: &Wanted) -> Result<Survey> {
     let installed = packages::all_installed(&root)?;
     let Some(installed) = installed else {
         problems.push(Error::config("the tree has no dpkg database, /var/lib/dpkg/status"));
-        return Ok(Survey { fingerprint, bytes, newest, architecture: String::new(), problems });
+        return Ok(Survey { fingerprint, bytes, held, newest, architecture: String::new(), problems });
     };
     if !root.exists("/sbin/init")? {
         let hint = "Install systemd-sysv in the tree.";
@@ -109,7 +116,7 @@ pub fn survey(path: &Path, wanted: &Wanted) -> Result<Survey> {
     problems.extend(needs::packages(&wanted.packages, &installed));
     let dpkg = installed.into_iter().find(|package| package.name == "dpkg");
     let architecture = dpkg.map(|package| package.architecture).unwrap_or_default();
-    Ok(Survey { fingerprint, bytes, newest, architecture, problems })
+    Ok(Survey { fingerprint, bytes, held, newest, architecture, problems })
 }
 
 /// A tree whose own directory is not root's was made by an ordinary user, seen with other eyes than that
@@ -118,6 +125,12 @@ fn owner_problem(path: &Path, uid: u32) -> Option<Error> {
     let text = || format!("{} belongs to the user {uid} and not to root", path.display());
     let hint = "Build as the user who has made the tree.";
     (uid != 0).then(|| Error::config(text()).hint(hint))
+}
+
+/// The nearest of `mounts` above a file of the tree, whose path begins at its root.
+fn holder<'a>(mounts: &'a [String], below: &Path) -> &'a str {
+    let above = mounts.iter().filter(|mount| below.starts_with(mount.trim_start_matches('/')));
+    above.max_by_key(|mount| mount.len()).map_or("/", String::as_str)
 }
 
 /// What a file adds to the fingerprint.
@@ -215,6 +228,21 @@ mod tests {
             assert!(found.problems.iter().any(|problem| problem.message().contains(lacking)), "{lacking}");
         }
         assert!(found.newest > 1_700_000_000 && found.bytes > 0);
+        assert_eq!(found.held, BTreeMap::from([("/".to_owned(), found.bytes)]));
+    }
+
+    #[test]
+    fn files_are_counted_where_they_will_be() {
+        let mounts = ["/", "/srv", "/srv/www", "/var/log"].map(str::to_owned);
+        for (path, expected) in [
+            ("etc/fstab", "/"),
+            ("var/lib/x", "/"),
+            ("var/log/x", "/var/log"),
+            ("srv/wwww", "/srv"),
+            ("srv/www/index", "/srv/www"),
+        ] {
+            assert_eq!(holder(&mounts, Path::new(path)), expected, "{path}");
+        }
     }
 
     #[test]
