@@ -59,6 +59,10 @@ impl Host {
         for result in [tools::can_verify(), can_map(privilege.as_ref()), proc_is_mounted()] {
             result.unwrap_or_else(&mut note);
         }
+        if !appliance.tree.only {
+            let part = appliance.disks.part.as_deref();
+            request.storage.can_fill_xfs(part, runner).unwrap_or_else(&mut note);
+        }
         let version =
             |program: &str| tools::find(program).map(|_| tools::version(runner, program)).transpose();
         // Where nothing is installed, nothing is needed for it.
