@@ -62,6 +62,7 @@ fn from_tree(appliance: &Appliance, path: &Path, registry: &Registry, runner: &R
     let sink = runner.sink().as_ref();
     warn_about(&request, sink);
     let path = host.existing.clone().ok_or_else(|| Error::config("there is no --existing-chroot"))?;
+    release.is_enough(&path, appliance.suite.as_deref())?;
     let wanted = Wanted {
         suite: Box::new(request.suite.clone()),
         architecture: request.architecture.clone(),

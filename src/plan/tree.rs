@@ -191,6 +191,19 @@ impl Release {
         Release::parse(&text.ok().flatten().unwrap_or_default())
     }
 
+    /// Refuses a tree that does not say which release it is, where the user does not either: it would be taken
+    /// for the newest.
+    pub(super) fn is_enough(&self, path: &Path, suite: Option<&str>) -> Result<()> {
+        if suite.is_some() || !self.codename.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "{} does not say which release it is: /etc/os-release there has no VERSION_CODENAME",
+            path.display()
+        );
+        Err(Error::config(text).hint("Name the release with --suite."))
+    }
+
     fn parse(text: &str) -> Release {
         let field = |name: &str| {
             let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
@@ -356,6 +369,11 @@ mod tests {
     fn a_tree_of_something_else_is_refused() {
         let release = Release::parse("NAME=x\nID=debian\nVERSION_CODENAME=\"bookworm\"\n");
         assert_eq!(release, Release { distro: "debian".into(), codename: "bookworm".into() });
+        assert!(release.is_enough(Path::new("/srv/tree"), None).is_ok());
+        let nameless = Release::parse("ID=debian\n");
+        assert!(nameless.is_enough(Path::new("/srv/tree"), Some("sid")).is_ok());
+        let error = nameless.is_enough(Path::new("/srv/tree"), None).unwrap_err();
+        assert!(error.kind() == Kind::Config && error.hints()[0].contains("--suite"), "{error:?}");
         let survey = Survey { architecture: "amd64".into(), ..Survey::default() };
         let judge = |survey: &Survey, suite, architecture| {
             judge(survey, Path::new("/srv/tree"), &release, suite, architecture)
