@@ -7,6 +7,7 @@ use super::source::Source;
 use super::{Inputs, bootloader, btrfs, ext4, fat, lvm, swap, xfs};
 use crate::error::{Error, Result};
 use crate::host::run::BeforeExec;
+use crate::host::tree::Root;
 use crate::plan::{Content, Disk, LogicalVolume, Partition, Plan, Volume};
 
 /// Writes what makes partitions of `disk` into volume groups.
@@ -87,13 +88,19 @@ impl Part {
         let Some(mount) = volume.mount else {
             return Err(Error::build(format!("nothing is known to go into {}", volume.name)));
         };
+        let root = Root::open(inputs.tree)?;
         let inside = |path: &str| inputs.tree.join(path.trim_start_matches('/'));
         let tree = inside(mount);
-        // A link could lead out of the tree.
-        if !tree.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
-            return Err(Error::build(format!("{mount} in the tree is no directory")));
+        if !is_real(&root, mount)? {
+            let why = root.obstacle(mount)?.unwrap_or_else(|| "it is not in the tree".to_owned());
+            return Err(Error::build(format!("{mount} cannot be a mount point: {why}")));
         }
-        let others: Vec<&str> = mounted_in(inputs.plan, mount).filter(|path| inside(path).is_dir()).collect();
+        let mut others = Vec::new();
+        for path in mounted_in(inputs.plan, mount) {
+            if is_real(&root, path)? {
+                others.push(path);
+            }
+        }
         let below = |path: &&str| inside(path).strip_prefix(&tree).map(Path::to_owned).ok();
         let hidden = others.iter().filter_map(below).collect();
         let hide = if others.is_empty() { None } else { Some((inputs.hide)(&others)?) };
@@ -105,6 +112,11 @@ impl Part {
     }
 }
 
+/// Whether `path` is a directory of the tree, and no link on the way could lead out of the tree.
+fn is_real(root: &Root, path: &str) -> Result<bool> {
+    Ok(path == "/" || (root.obstacle(path)?.is_none() && root.is_directory(path)?))
+}
+
 /// The mount points right in the volume that is mounted at `mount`: what lies below them is not in it anyway.
 fn mounted_in<'a>(plan: &'a Plan, mount: &'a str) -> impl Iterator<Item = &'a str> {
     let mounts = plan.volumes().filter_map(|volume| volume.mount);
@@ -113,4 +125,30 @@ fn mounted_in<'a>(plan: &'a Plan, mount: &'a str) -> impl Iterator<Item = &'a st
         above.and_then(|above| plan.holder_of(above)).is_some_and(|holder| holder.mount == Some(mount))
     };
     mounts.filter(is_in)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_link_leads_to_is_not_of_the_tree() {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = directory.path().join("tree");
+        std::fs::create_dir_all(directory.path().join("outside/below")).unwrap();
+        std::fs::create_dir_all(tree.join("real/below")).unwrap();
+        std::os::unix::fs::symlink(directory.path().join("outside"), tree.join("away")).unwrap();
+        std::os::unix::fs::symlink("real", tree.join("link")).unwrap();
+        let root = Root::open(&tree).unwrap();
+        for (path, expected) in [
+            ("/", true),
+            ("/real/below", true),
+            ("/away/below", false),
+            ("/away", false),
+            ("/link/below", false),
+            ("/none", false),
+        ] {
+            assert_eq!(is_real(&root, path).unwrap(), expected, "{path}");
+        }
+    }
 }

@@ -18,13 +18,14 @@ pub(super) fn write(raw: &mut File, disk: &Disk) -> Result<()> {
     }
 }
 
-/// The msdos table of a disk. Its first file system in a primary partition is active: some BIOSes start no disk
-/// that has none.
+/// The msdos table of a disk. Its first file system in a primary partition is active, else whatever is in the
+/// first one, such as a volume group: some BIOSes start no disk that has none.
 fn msdos(disk: &Disk) -> mbr::Table {
-    let can_be = |partition: &&Partition| {
-        partition.number <= mbr::PRIMARIES && partition.content.file_system().is_some()
-    };
-    let active = disk.partitions.iter().find(can_be).map(|partition| partition.number);
+    let can_be =
+        |partition: &&Partition| partition.number <= mbr::PRIMARIES && partition.content != Content::Extended;
+    let primaries = || disk.partitions.iter().filter(can_be);
+    let with_files = primaries().find(|partition| partition.content.file_system().is_some());
+    let active = with_files.or_else(|| primaries().next()).map(|partition| partition.number);
     let entry = |partition: &Partition| mbr::Entry {
         number: partition.number,
         start: partition.start,
@@ -71,6 +72,17 @@ mod tests {
         };
         assert_eq!(of(|entry| entry.active), [2]);
         assert_eq!(of(|entry| entry.is_logical), [5, 6, 7]);
+        let mut without = disk.clone();
+        for partition in without.partitions.iter_mut().filter(|one| one.content.file_system().is_some()) {
+            partition.content = Content::BiosBoot;
+        }
+        let active: Vec<u32> = msdos(&without)
+            .partitions
+            .iter()
+            .filter(|entry| entry.active)
+            .map(|entry| entry.number)
+            .collect();
+        assert_eq!(active, [2], "the first primary one that is not extended");
         let raw = tempfile::tempfile().unwrap();
         raw.set_len(disk.size.bytes()).unwrap();
         mbr::write(&raw, &table).unwrap();

@@ -101,6 +101,25 @@ impl Root {
         }
     }
 
+    /// What keeps `name` from being a directory that is reached by directories alone: a link among them, or a
+    /// file. None where nothing does; whatever is missing could be made.
+    pub fn obstacle(&self, name: impl AsRef<Path>) -> Result<Option<String>> {
+        let mut path = PathBuf::from("/");
+        for part in inside(name.as_ref()).components() {
+            path.push(part);
+            if self.is_directory(&path)? {
+                continue;
+            }
+            let shown = path.display();
+            return Ok(match self.link_target(&path)? {
+                Some(target) => Some(format!("{shown} in the tree is a link to {}", target.display())),
+                None if self.exists(&path)? => Some(format!("{shown} in the tree is no directory")),
+                None => None,
+            });
+        }
+        Ok(None)
+    }
+
     /// Target of the link `name`; `Ok(None)` where there is none, or something that is no link.
     pub fn link_target(&self, name: impl AsRef<Path>) -> Result<Option<PathBuf>> {
         let name = name.as_ref();
@@ -358,6 +377,30 @@ mod tests {
         assert_eq!(root.link_target("/root").unwrap().as_deref(), Some(Path::new("/real")));
         assert_eq!(root.link_target("/real").unwrap(), None);
         assert_eq!(root.link_target("/none").unwrap(), None);
+    }
+
+    #[test]
+    fn a_link_on_the_way_is_an_obstacle() {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = directory.path().join("tree");
+        std::fs::create_dir_all(directory.path().join("outside/below")).unwrap();
+        std::fs::create_dir_all(tree.join("var/log")).unwrap();
+        std::fs::write(tree.join("file"), "x").unwrap();
+        std::os::unix::fs::symlink("/run", tree.join("var/run")).unwrap();
+        std::os::unix::fs::symlink("../outside", tree.join("away")).unwrap();
+        let root = Root::open(&tree).unwrap();
+        for free in ["/", "/var/log", "/var/new/er", "none"] {
+            assert_eq!(root.obstacle(free).unwrap(), None, "{free}");
+        }
+        for (name, says) in [
+            ("/var/run", "/var/run in the tree is a link to /run"),
+            ("/var/run/below", "/var/run in the tree is a link to /run"),
+            ("/away/below", "/away in the tree is a link to ../outside"),
+            ("/file", "/file in the tree is no directory"),
+            ("/file/below", "/file in the tree is no directory"),
+        ] {
+            assert_eq!(root.obstacle(name).unwrap().as_deref(), Some(says));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::thread::ScopedJoinHandle;
 use super::archive::{self, Mirrors};
 use super::request::Request;
 use super::{BootstrapTool, Libvirt, Privilege, RawDisk, libvirt, package_list, raw, tree};
-use crate::appliance::Appliance;
+use crate::appliance::{self, Appliance};
 use crate::cache::Cache;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::access::Access;
@@ -50,23 +50,33 @@ impl Host {
         let mut note = |error: Error| problems.push(error);
         let privilege = identity::privilege().map_err(&mut note).ok();
         let disks = request.storage.programs().into_iter().filter(|_| !appliance.tree.only);
-        let needed = needed_tools(privilege.as_ref(), appliance.tree.only).into_iter().chain(disks);
+        let needed = needed_tools(privilege.as_ref(), &appliance.tree).into_iter().chain(disks);
         for program in needed {
             if tools::find(program).is_none() {
                 note(tools::missing(program));
             }
         }
-        for result in [tools::can_verify(), can_map(privilege.as_ref()), proc_is_mounted()] {
+        // Where nothing is installed, nothing is needed for it.
+        let wanted = appliance.tree.existing.is_none();
+        let verifies = if wanted { tools::can_verify() } else { Ok(()) };
+        for result in [verifies, can_map(privilege.as_ref()), proc_is_mounted()] {
             result.unwrap_or_else(&mut note);
+        }
+        if !appliance.tree.only {
+            let part = appliance.disks.part.as_deref();
+            request.storage.can_fill_xfs(part, runner).unwrap_or_else(&mut note);
         }
         let version =
             |program: &str| tools::find(program).map(|_| tools::version(runner, program)).transpose();
-        // Where nothing is installed, nothing is needed for it.
-        let wanted = appliance.tree.existing.is_none();
         let bootstrap = wanted.then(|| choose_bootstrap(appliance.bootstrap.as_deref(), version)).transpose();
         let bootstrap = bootstrap.map_err(&mut note).ok();
-        if request.suite.bootstrap.zstd_packages && !tools::dpkg_reads_zstd(runner)? {
-            note(old_dpkg(request.suite));
+        // A dpkg that is missing was told as such.
+        if wanted && request.suite.bootstrap.zstd_packages && tools::find("dpkg").is_some() {
+            match tools::dpkg_reads_zstd(runner) {
+                Ok(true) => {}
+                Ok(false) => note(old_dpkg(request.suite)),
+                Err(error) => note(error),
+            }
         }
         let keyring = wanted.then(|| find_keyring(appliance.keyring.as_deref(), request.suite)).transpose();
         let keyring = keyring.map(Option::unwrap_or_default).map_err(&mut note).ok();
@@ -96,14 +106,15 @@ impl Host {
         let cache = Cache::open(appliance.places.cache.as_deref(), appliance.places.no_cache, &scratch)?;
         // Each of these waits for a program, and none for the answer of another.
         let (sources, access, overlay) = std::thread::scope(|scope| {
-            let sources = scope.spawn(|| apt::host_sources(runner));
-            let access = scope.spawn(|| Access::of_host(appliance.proxy.as_deref(), runner));
+            let sources = wanted.then(|| scope.spawn(|| apt::host_sources(runner)));
+            let access = wanted.then(|| scope.spawn(|| Access::of_host(appliance.proxy.as_deref(), runner)));
             let beside = tree.as_deref().and_then(Path::parent).unwrap_or(&scratch);
             let places = [cache.builds(), beside.to_owned()];
             let overlay = front::probe(runner, &privilege, &places, request.memory.is_some());
-            (answer(sources), answer(access), overlay)
+            (sources.map(answer).transpose(), access.map(answer).transpose(), overlay)
         });
-        let (sources, mut access, overlay) = (sources?, access?, overlay?);
+        let (sources, mut access) = (sources?.unwrap_or_default(), access?.unwrap_or_default());
+        let overlay = overlay?;
         let mirrors = archive::choose_mirrors(appliance, request.suite, &request.architecture, &sources);
         let mirrors = mirrors.without_logins(&mut access)?;
         let with_debootstrap = bootstrap.as_ref().is_some_and(|tool| tool.name == "debootstrap");
@@ -133,9 +144,12 @@ fn answer<T>(question: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     question.join().unwrap_or_else(|_| Err(Error::host("looking at this host: the thread panicked")))
 }
 
-fn needed_tools(privilege: Option<&Privilege>, tree_only: bool) -> Vec<&'static str> {
-    let mut programs = vec!["apt-get", "apt-config", "dpkg"];
-    if !tree_only {
+fn needed_tools(privilege: Option<&Privilege>, tree: &appliance::Tree) -> Vec<&'static str> {
+    let mut programs = match tree.existing {
+        None => vec!["apt-get", "apt-config", "dpkg"],
+        Some(_) => Vec::new(),
+    };
+    if !tree.only {
         programs.extend(["mke2fs", "qemu-img"]);
     }
     if matches!(privilege, Some(Privilege::UserNamespace { .. })) {

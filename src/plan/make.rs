@@ -1,6 +1,7 @@
 //! Makes the plan. Everything that can be wrong with what the user typed is found here, in three
 //! passes: what needs nothing but the text, what needs this host, what needs the archive.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use uuid::Uuid;
@@ -10,8 +11,8 @@ use super::request::{Request, Scripts};
 use super::supply::{self, Supply};
 use super::tree::Release;
 use super::{
-    Archive, Customising, ExistingTree, Guest, HostUse, Output, Packages, Plan, Secrets, Seeds, Target,
-    TreeUse, checks, keys, passwords, raw, resolve, templates, told, tree,
+    Addressing, Archive, Customising, ExistingTree, Guest, HostUse, Output, Packages, Plan, Secrets, Seeds,
+    Target, TreeUse, checks, keys, passwords, raw, resolve, room, templates, told, tree,
 };
 use crate::appliance::Appliance;
 use crate::cache::Cache;
@@ -19,13 +20,11 @@ use crate::error::{Error, Result};
 use crate::event::{self, Event, Outcome, Step};
 use crate::host::access::{Access, without_login};
 use crate::host::run::Runner;
+use crate::rootfs::survey::Wanted;
 use crate::suite::{LocaleStyle, Registry, Tier};
 use crate::templates::Context;
-use crate::units::{MIB, Size};
+use crate::units::Size;
 use crate::worker::front;
-
-/// What initramfs, indices and logs take beside the packages.
-const ROOM_BESIDE_PACKAGES: u64 = 192 * MIB;
 
 /// A plan with what belongs to it as long as it is to be built.
 pub struct Planned {
@@ -63,7 +62,16 @@ fn from_tree(appliance: &Appliance, path: &Path, registry: &Registry, runner: &R
     let sink = runner.sink().as_ref();
     warn_about(&request, sink);
     let path = host.existing.clone().ok_or_else(|| Error::config("there is no --existing-chroot"))?;
-    let survey = front::survey(runner, &host.privilege, &path, request.suite, &request.architecture)?;
+    release.is_enough(&path, appliance.suite.as_deref())?;
+    let wanted = Wanted {
+        suite: Box::new(request.suite.clone()),
+        architecture: request.architecture.clone(),
+        packages: request.storage.packages(),
+        mounts: request.storage.mounts(),
+        file_systems: request.storage.file_systems(),
+        dhcp: request.guest.network.addressing == Addressing::Dhcp,
+    };
+    let survey = front::survey(runner, &host.privilege, &path, wanted)?;
     let suite = (request.suite.distro.as_str(), request.suite.codename.as_str());
     if let Some(text) = tree::judge(&survey, &path, &release, suite, &request.architecture)? {
         sink.emit(Event::Warning { text });
@@ -166,6 +174,10 @@ fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply:
         }),
         Supply::Packages(..) => None,
     };
+    let held = match &supply {
+        Supply::Tree(_, survey) => survey.held.clone(),
+        Supply::Packages(..) => BTreeMap::new(),
+    };
     let (archive, packages) = match supply {
         Supply::Packages(index, resolved) => {
             let packages = Packages {
@@ -198,7 +210,9 @@ fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply:
         }
         Supply::Tree(..) => (Archive::default(), Packages::default()),
     };
-    let memory = request.memory.map(|wish| tree::memory(wish, packages.installed_size())).transpose()?;
+    let copied = customising.size().bytes();
+    let content = Size(packages.installed_size().bytes().saturating_add(copied));
+    let memory = request.memory.map(|wish| tree::memory(wish, content)).transpose()?;
     let plan = Plan {
         format: 1,
         id,
@@ -227,7 +241,7 @@ fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply:
             overlay: host.overlay,
         },
     };
-    packages_fit(&plan)?;
+    room::fits(&plan, &held)?;
     secrets.templates.try_all(&Context::of(&plan))?;
     Ok(Planned { plan, secrets, cache: host.cache })
 }
@@ -253,35 +267,6 @@ fn secrets(appliance: &Appliance, request: &Request<'_>, access: Access, id: Uui
         firstlogin: firstlogin.clone(),
         ..Secrets::default()
     })
-}
-
-/// Refuses a file system that cannot hold what will be installed. Packages are in /usr, but for a little, and
-/// that is on the root file system unless it has one of its own.
-fn packages_fit(plan: &Plan) -> Result<()> {
-    let Some(holder) = plan.holder_of("/usr") else { return Ok(()) };
-    let (files, size) = match &plan.tree.existing {
-        Some(tree) => ("files of the tree", tree.size),
-        None => ("packages", plan.packages.installed_size()),
-    };
-    let copied = plan.customising.size();
-    let installed = size.bytes().saturating_add(copied.bytes());
-    // File systems keep back some 6 % for inode tables, journal and root's reserve.
-    let needed = (installed + ROOM_BESIDE_PACKAGES) * 100 / 94;
-    if holder.size.bytes() >= needed {
-        return Ok(());
-    }
-    let needed = Size(needed.div_ceil(MIB) * MIB);
-    let and_copied =
-        if copied.bytes() == 0 { String::new() } else { format!(", what --copy names {copied}") };
-    let (what, cure) = match holder.mount {
-        Some("/usr") => ("a file system for /usr", "in the partition file"),
-        _ => ("a root file system", "with --rootsize or in the partition file, or enlarge --size"),
-    };
-    Err(Error::config(format!(
-        "the {files} take {size} installed{and_copied}, and do not fit into {what} of {}",
-        holder.size
-    ))
-    .hint(format!("Give it at least {needed} {cure}.")))
 }
 
 /// What the release's locale-gen takes for the guest's locale; none for one that needs no generating.

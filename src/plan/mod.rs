@@ -25,6 +25,7 @@ mod ppa;
 mod raw;
 mod request;
 mod resolve;
+mod room;
 pub mod stage;
 mod storage;
 mod supply;

@@ -224,12 +224,12 @@ pub struct Packages {
 impl Packages {
     /// Bytes that would be fetched if nothing were in the store.
     pub fn download_size(&self) -> Size {
-        Size(self.resolved.iter().map(|package| package.size).sum())
+        Size(self.resolved.iter().map(|package| package.size).fold(0, u64::saturating_add))
     }
 
     /// Bytes on disk when all are installed, as the packages declare.
     pub fn installed_size(&self) -> Size {
-        Size(self.resolved.iter().map(|package| package.installed_size).sum())
+        Size(self.resolved.iter().map(|package| package.installed_size).fold(0, u64::saturating_add))
     }
 }
 

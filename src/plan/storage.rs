@@ -1,12 +1,17 @@
 //! What is wanted of the disks, from the options for sizes or from a partition file, and what comes of it.
 
+use std::path::Path;
+
 use uuid::Uuid;
 
 use super::part_file::{self, PartFile};
 use super::{Disk, Table};
 use crate::appliance::{Appliance, Sizes};
 use crate::disk::layout::{self, DiskWish, FileSystem, LayoutRequest, Wish};
+use crate::disk::xfs;
 use crate::error::{Error, Result};
+use crate::host::run::Runner;
+use crate::host::tools;
 use crate::near;
 use crate::suite::{Suite, ext3_features, ext4_features};
 use crate::units::Size;
@@ -87,6 +92,33 @@ impl Storage {
         programs
     }
 
+    /// Where file systems are mounted, disk by disk.
+    pub(super) fn mounts(&self) -> Vec<String> {
+        let all = self.disks.iter().flat_map(|disk| &disk.wishes);
+        all.filter_map(Wish::mount).map(str::to_owned).collect()
+    }
+
+    /// The kinds of file systems on the disks, once for each that there is.
+    pub(super) fn file_systems(&self) -> Vec<FileSystem> {
+        self.disks.iter().flat_map(|disk| &disk.wishes).filter_map(Wish::file_system).collect()
+    }
+
+    /// Refuses / and /usr on XFS where this host's mkfs.xfs cannot copy what every release has there: hard links
+    /// and capabilities. `part` is the partition file.
+    pub(super) fn can_fill_xfs(&self, part: Option<&Path>, runner: &Runner) -> Result<()> {
+        let wishes = self.disks.iter().flat_map(|disk| &disk.wishes);
+        let on_xfs = wishes.filter(|wish| wish.file_system() == Some(FileSystem::Xfs));
+        let mounts: Vec<&str> =
+            on_xfs.filter_map(Wish::mount).filter(|mount| ["/", "/usr"].contains(mount)).collect();
+        // One that is missing is told as such, and one that is not understood is given the chance.
+        if mounts.is_empty() || tools::find("mkfs.xfs").is_none() {
+            return Ok(());
+        }
+        let version = xfs::version(runner)?.filter(|version| *version < xfs::COPIES_DIRECTORIES);
+        let refused = |mount: &&str| Some(too_old_for_xfs(version?, mount, part));
+        Error::all(mounts.iter().filter_map(refused).collect())
+    }
+
     /// The kinds of file systems that the initial RAM file system checks: those of / and /usr.
     pub(super) fn checked_early(&self) -> String {
         let all = || self.disks.iter().flat_map(|disk| &disk.wishes);
@@ -100,6 +132,17 @@ impl Storage {
     pub(super) fn packages(&self) -> Vec<String> {
         part_file::packages(&self.disks).into_iter().map(str::to_owned).collect()
     }
+}
+
+fn too_old_for_xfs((major, minor): (u32, u32), mount: &str, part: Option<&Path>) -> Error {
+    let line =
+        part.and_then(|path| Some(format!("{}:{}: ", path.display(), part_file::line_of(path, mount)?)));
+    let (known, since) = xfs::COPIES_DIRECTORIES;
+    Error::host(format!(
+        "{}mkfs.xfs {major}.{minor} of this host cannot copy all the files of {mount}",
+        line.unwrap_or_default()
+    ))
+    .hint(format!("Choose ext4 for {mount}, or build where xfsprogs is {known}.{since} or later."))
 }
 
 fn owned(words: Vec<&str>) -> Vec<String> {
@@ -148,6 +191,20 @@ mod tests {
         assert_eq!(disk.wishes[2], Wish::ext4("/opt", mib(100)));
         let disk = of_sizes(Sizes { disk: mib(2000), root: None, swap: mib(0), opt: mib(0) });
         assert_eq!(disk.wishes, [Wish::ext4("/", None)]);
+    }
+
+    #[test]
+    fn an_old_mkfs_xfs_is_told_with_the_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.part");
+        std::fs::write(&path, "# all of it\nroot 1000\n//usr/ 4000 fs=xfs\n").unwrap();
+        let error = too_old_for_xfs((6, 1), "/usr", Some(&path));
+        let said =
+            format!("{}:3: mkfs.xfs 6.1 of this host cannot copy all the files of /usr", path.display());
+        assert_eq!(error.message(), said);
+        assert!(error.hints()[0].contains("6.17"), "{error:?}");
+        assert_eq!(part_file::line_of(&path, "/"), Some(2));
+        assert_eq!(part_file::line_of(&path, "/srv"), None);
     }
 
     #[test]

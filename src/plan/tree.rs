@@ -191,6 +191,19 @@ impl Release {
         Release::parse(&text.ok().flatten().unwrap_or_default())
     }
 
+    /// Refuses a tree that does not say which release it is, where the user does not either: it would be taken
+    /// for the newest.
+    pub(super) fn is_enough(&self, path: &Path, suite: Option<&str>) -> Result<()> {
+        if suite.is_some() || !self.codename.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "{} does not say which release it is: /etc/os-release there has no VERSION_CODENAME",
+            path.display()
+        );
+        Err(Error::config(text).hint("Name the release with --suite."))
+    }
+
     fn parse(text: &str) -> Release {
         let field = |name: &str| {
             let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
@@ -234,17 +247,22 @@ pub(super) fn judge(
 
 /// The size of the file system in memory for a tree of that size.
 pub(super) fn memory(wish: Memory, tree: Size) -> Result<Size> {
-    let needed = Size((tree.bytes() + ROOM_FOR_WORK.bytes()).next_multiple_of(MIB));
+    let needed = rounded_up(tree.bytes().saturating_add(ROOM_FOR_WORK.bytes()), MIB);
     let meminfo = std::fs::read_to_string("/proc/meminfo")
         .context(Kind::Host, || "reading /proc/meminfo".to_owned())?;
     within(wish, needed, parse_memory(&meminfo))
+}
+
+/// The next multiple of `unit`, or more than any host has.
+fn rounded_up(bytes: u64, unit: u64) -> Size {
+    Size(bytes.checked_next_multiple_of(unit).unwrap_or(u64::MAX))
 }
 
 fn within(wish: Memory, needed: Size, there: Size) -> Result<Size> {
     let size = match wish {
         Memory::Of(size) => size,
         // Packages declare what they have, and their scripts make more of it.
-        Memory::Fitting => Size((needed.bytes() / 4 * 5).next_multiple_of(64 * MIB)),
+        Memory::Fitting => rounded_up((needed.bytes() / 4).saturating_mul(5), 64 * MIB),
     };
     if size < needed {
         return Err(Error::config(format!("the tree does not fit into --tmpfs {size}"))
@@ -312,6 +330,7 @@ mod tests {
             let there = if wish == Memory::Fitting { Size::mib(1100) } else { there };
             assert_eq!(within(wish, needed, there).unwrap_err().kind(), Kind::Host);
         }
+        assert!(memory(Memory::Fitting, Size(u64::MAX)).is_err());
         assert_eq!(parse_memory("MemTotal:  2048 kB\nSwapTotal: 1024 kB\n"), Size::mib(3));
         assert_eq!(parse_memory("MemTotal: many\n"), Size(0));
     }
@@ -350,6 +369,11 @@ mod tests {
     fn a_tree_of_something_else_is_refused() {
         let release = Release::parse("NAME=x\nID=debian\nVERSION_CODENAME=\"bookworm\"\n");
         assert_eq!(release, Release { distro: "debian".into(), codename: "bookworm".into() });
+        assert!(release.is_enough(Path::new("/srv/tree"), None).is_ok());
+        let nameless = Release::parse("ID=debian\n");
+        assert!(nameless.is_enough(Path::new("/srv/tree"), Some("sid")).is_ok());
+        let error = nameless.is_enough(Path::new("/srv/tree"), None).unwrap_err();
+        assert!(error.kind() == Kind::Config && error.hints()[0].contains("--suite"), "{error:?}");
         let survey = Survey { architecture: "amd64".into(), ..Survey::default() };
         let judge = |survey: &Survey, suite, architecture| {
             judge(survey, Path::new("/srv/tree"), &release, suite, architecture)

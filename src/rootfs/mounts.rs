@@ -1,17 +1,26 @@
 //! /etc/fstab: every file system by its UUID, so that no name of a disk matters.
 
 use crate::disk::layout::{ESP_MOUNT, FileSystem};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::tree::Root;
 use crate::plan::{Plan, Volume};
 
 /// Writes /etc/fstab and makes the mount points.
 pub(super) fn configure(plan: &Plan, root: &Root) -> Result<()> {
     for mount in plan.volumes().filter_map(|volume| volume.mount) {
+        if let Some(obstacle) = root.obstacle(mount)? {
+            return Err(leads_elsewhere(mount, &obstacle));
+        }
         root.create_directories(mount)?;
     }
     let volumes: Vec<Volume<'_>> = plan.volumes().collect();
     root.write("/etc/fstab", 0o644, fstab(volumes))
+}
+
+/// The error for a mount point that is not where its path says.
+pub(super) fn leads_elsewhere(mount: &str, obstacle: &str) -> Error {
+    Error::config(format!("{mount} cannot be a mount point: {obstacle}"))
+        .hint("Name a directory that is no link, nor below one, in the partition file.")
 }
 
 /// fstab(5): file systems, each after those that it is mounted in, then swap spaces in the order of the disks.
@@ -89,6 +98,13 @@ mod tests {
             ]
         );
         assert!(text.contains("UUID=1234-ABCD /boot/efi"), "{text}");
+    }
+
+    #[test]
+    fn a_mount_point_behind_a_link_is_refused() {
+        let error = leads_elsewhere("/var/run/x", "/var/run in the tree is a link to /run");
+        let said = "/var/run/x cannot be a mount point: /var/run in the tree is a link to /run";
+        assert_eq!(error.message(), said);
     }
 
     #[test]

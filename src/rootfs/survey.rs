@@ -1,6 +1,9 @@
 //! Looks at a tree that somebody else has made, and changes nothing: what is in it, what it lacks for a
 //! disk that boots, and whether its owners can be told.
 
+mod needs;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -10,14 +13,33 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::mounts::leads_elsewhere;
 use super::packages;
 use crate::disk::bootloader;
+use crate::disk::layout::FileSystem;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::tree::{self, Root};
 use crate::suite::Suite;
 
 /// As whom the kernel shows owners that a user namespace does not know.
 const OVERFLOW_UID: &str = "/proc/sys/kernel/overflowuid";
+
+/// What a tree is to become.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Wanted {
+    /// The release that it is to be a machine of.
+    pub suite: Box<Suite>,
+    /// Debian's name of the machine's architecture.
+    pub architecture: String,
+    /// Packages that the machine needs for what is on its disks.
+    pub packages: Vec<String>,
+    /// Where file systems are mounted.
+    pub mounts: Vec<String>,
+    /// Kinds of the file systems on its disks.
+    pub file_systems: Vec<FileSystem>,
+    /// Whether it is told its address by DHCP.
+    pub dhcp: bool,
+}
 
 /// What was found.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -26,6 +48,8 @@ pub struct Survey {
     pub fingerprint: String,
     /// Bytes in files.
     pub bytes: u64,
+    /// The same at each mount point that has some.
+    pub held: BTreeMap<String, u64>,
     /// The latest time of any file, in seconds since 1970.
     pub newest: i64,
     /// Debian's name of the architecture; empty where dpkg does not say.
@@ -34,15 +58,16 @@ pub struct Survey {
     pub problems: Vec<Error>,
 }
 
-/// Looks at the tree at `path`, which is to become a machine of `suite` for `architecture`.
+/// Looks at the tree at `path`, which is to become what is wanted.
 ///
 /// # Errors
 ///
 /// [`Kind::Config`] where it cannot be read to its end, or has files of owners that are not known here.
-pub fn survey(path: &Path, suite: &Suite, architecture: &str) -> Result<Survey> {
+pub fn survey(path: &Path, wanted: &Wanted) -> Result<Survey> {
     let strangers = Strangers::of_this_namespace()?;
     let mut hash = Sha256::new();
-    let (mut bytes, mut newest) = (0_u64, i64::MIN);
+    let (mut held, mut linked) = (BTreeMap::new(), BTreeSet::new());
+    let mut newest = i64::MIN;
     let top = std::fs::symlink_metadata(path)
         .context(Kind::Config, || format!("looking at the tree {}", path.display()))?;
     let mut visit = |file: &Path, metadata: &Metadata| {
@@ -58,31 +83,40 @@ pub fn survey(path: &Path, suite: &Suite, architecture: &str) -> Result<Survey> 
                 .context(Kind::Config, || format!("reading the link {}", file.display()))?;
             hash.update(target.as_os_str().as_bytes());
         }
-        if metadata.is_file() {
-            bytes = bytes.saturating_add(metadata.blocks().saturating_mul(512));
+        // A file of several names is there once.
+        if metadata.is_file() && (metadata.nlink() == 1 || linked.insert(metadata.ino())) {
+            let bytes: &mut u64 = held.entry(holder(&wanted.mounts, below).to_owned()).or_default();
+            *bytes = bytes.saturating_add(metadata.blocks().saturating_mul(512));
         }
         newest = newest.max(metadata.mtime());
         Ok(())
     };
     visit(path, &top)?;
     tree::walk(path, &mut visit).map_err(|error| error.of(Kind::Config))?;
+    let bytes = held.values().copied().fold(0, u64::saturating_add);
     let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
 
     let root = Root::open(path)?;
     let mut problems: Vec<Error> = owner_problem(path, top.uid()).into_iter().collect();
-    problems.extend(bootloader::lacks(&root, &suite.boot, architecture)?);
+    problems.extend(bootloader::lacks(&root, &wanted.suite.boot, &wanted.architecture)?);
+    for mount in &wanted.mounts {
+        problems.extend(root.obstacle(mount)?.map(|obstacle| leads_elsewhere(mount, &obstacle)));
+    }
+    problems.extend(needs::growing(&root, &wanted.file_systems)?);
+    problems.extend(needs::network(&root, wanted.suite.network.stack, wanted.dhcp)?);
     let installed = packages::all_installed(&root)?;
     let Some(installed) = installed else {
         problems.push(Error::config("the tree has no dpkg database, /var/lib/dpkg/status"));
-        return Ok(Survey { fingerprint, bytes, newest, architecture: String::new(), problems });
+        return Ok(Survey { fingerprint, bytes, held, newest, architecture: String::new(), problems });
     };
     if !root.exists("/sbin/init")? {
         let hint = "Install systemd-sysv in the tree.";
         problems.push(Error::config("the tree has no init system, /sbin/init").hint(hint));
     }
+    problems.extend(needs::packages(&wanted.packages, &installed));
     let dpkg = installed.into_iter().find(|package| package.name == "dpkg");
     let architecture = dpkg.map(|package| package.architecture).unwrap_or_default();
-    Ok(Survey { fingerprint, bytes, newest, architecture, problems })
+    Ok(Survey { fingerprint, bytes, held, newest, architecture, problems })
 }
 
 /// A tree whose own directory is not root's was made by an ordinary user, seen with other eyes than that
@@ -91,6 +125,12 @@ fn owner_problem(path: &Path, uid: u32) -> Option<Error> {
     let text = || format!("{} belongs to the user {uid} and not to root", path.display());
     let hint = "Build as the user who has made the tree.";
     (uid != 0).then(|| Error::config(text()).hint(hint))
+}
+
+/// The nearest of `mounts` above a file of the tree, whose path begins at its root.
+fn holder<'a>(mounts: &'a [String], below: &Path) -> &'a str {
+    let above = mounts.iter().filter(|mount| below.starts_with(mount.trim_start_matches('/')));
+    above.max_by_key(|mount| mount.len()).map_or("/", String::as_str)
 }
 
 /// What a file adds to the fingerprint.
@@ -160,7 +200,15 @@ mod tests {
         let root = Root::open(room.path()).unwrap();
         let registry = Registry::built_in().unwrap();
         let suite = registry.find("debian", "bookworm").unwrap();
-        let look = || survey(room.path(), suite, "amd64").unwrap();
+        let wanted = Wanted {
+            suite: Box::new(suite.clone()),
+            architecture: "amd64".into(),
+            packages: vec!["lvm2".into()],
+            mounts: vec!["/".into(), "/var/run/here".into()],
+            file_systems: vec![FileSystem::Ext4],
+            dhcp: true,
+        };
+        let look = || survey(room.path(), &wanted).unwrap();
         root.write("/etc/hostname", 0o644, "one").unwrap();
         let empty = look();
         let text: String = empty.problems.iter().map(|problem| format!("{problem}\n")).collect();
@@ -170,12 +218,31 @@ mod tests {
         assert_eq!(look().fingerprint, empty.fingerprint);
         root.set_mode("/etc/hostname", 0o600).unwrap();
         assert_ne!(look().fingerprint, empty.fingerprint);
+        root.create_directories("/var").unwrap();
+        root.link("/run", "/var/run").unwrap();
         let dpkg = "Package: dpkg\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n";
         root.write(packages::STATUS, 0o644, dpkg).unwrap();
         let found = look();
         assert_eq!(found.architecture, "amd64");
-        assert!(found.problems.iter().any(|problem| problem.message().contains("init system")));
+        for lacking in ["init system", "no lvm2", "no resize2fs", "no systemd-networkd", "a link to /run"] {
+            assert!(found.problems.iter().any(|problem| problem.message().contains(lacking)), "{lacking}");
+        }
         assert!(found.newest > 1_700_000_000 && found.bytes > 0);
+        assert_eq!(found.held, BTreeMap::from([("/".to_owned(), found.bytes)]));
+    }
+
+    #[test]
+    fn files_are_counted_where_they_will_be() {
+        let mounts = ["/", "/srv", "/srv/www", "/var/log"].map(str::to_owned);
+        for (path, expected) in [
+            ("etc/fstab", "/"),
+            ("var/lib/x", "/"),
+            ("var/log/x", "/var/log"),
+            ("srv/wwww", "/srv"),
+            ("srv/www/index", "/srv/www"),
+        ] {
+            assert_eq!(holder(&mounts, Path::new(path)), expected, "{path}");
+        }
     }
 
     #[test]

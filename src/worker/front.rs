@@ -13,8 +13,7 @@ use crate::host::namespaces;
 use crate::host::run::Runner;
 use crate::host::tools;
 use crate::plan::Privilege;
-use crate::rootfs::survey::Survey;
-use crate::suite::Suite;
+use crate::rootfs::survey::{Survey, Wanted};
 
 /// Stem of the directories in which a worker tries what the kernel can do.
 pub(crate) const PROBE: &str = "rvmb-probe";
@@ -180,15 +179,8 @@ pub fn probe(runner: &Runner, privilege: &Privilege, directories: &[PathBuf], me
 }
 
 /// Looks at a tree that somebody else has made.
-pub fn survey(
-    runner: &Runner,
-    privilege: &Privilege,
-    path: &Path,
-    suite: &Suite,
-    architecture: &str,
-) -> Result<Survey> {
-    let (path, suite) = (path.to_owned(), Box::new(suite.clone()));
-    let task = Task::Survey { path, suite, architecture: architecture.to_owned() };
+pub fn survey(runner: &Runner, privilege: &Privilege, path: &Path, wanted: Wanted) -> Result<Survey> {
+    let task = Task::Survey { path: path.to_owned(), wanted };
     let order = Order { task, places: Places::default() };
     match Worker::start(runner, privilege, &order)?.wait(&crate::event::Silent)? {
         Answer::Surveyed { survey } => Ok(survey),

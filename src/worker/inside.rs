@@ -51,9 +51,7 @@ fn work(task: Task, pipe: &Arc<Pipe>) -> Result<Answer> {
             }
             Ok(Answer::Probed { overlay })
         }
-        Task::Survey { path, suite, architecture } => {
-            Ok(Answer::Surveyed { survey: survey::survey(&path, &suite, &architecture)? })
-        }
+        Task::Survey { path, wanted } => Ok(Answer::Surveyed { survey: survey::survey(&path, &wanted)? }),
         Task::Build { plan, secrets, scratch, layers, output } => {
             let workshop =
                 build::Workshop { plan: &plan, secrets: &secrets, scratch, layers, output, runner };

@@ -30,8 +30,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::event::Event;
 use crate::format::Written;
 use crate::plan::{Package, Plan, Secrets};
-use crate::rootfs::survey::Survey;
-use crate::suite::Suite;
+use crate::rootfs::survey::{Survey, Wanted};
 
 pub use places::Places;
 
@@ -63,10 +62,8 @@ pub enum Task {
     Survey {
         /// Where it is.
         path: PathBuf,
-        /// The release that it is to be a machine of.
-        suite: Box<Suite>,
-        /// Debian's name of the machine's architecture.
-        architecture: String,
+        /// What it is to become.
+        wanted: Wanted,
     },
     /// Build. Results go to `output`.
     Build {

@@ -39,7 +39,9 @@ const KNOWS_BIGTIME: (u32, u32) = (5, 10);
 const KNOWS_NREXT64: (u32, u32) = (5, 19);
 const KNOWS_PARENT: (u32, u32) = (6, 10);
 const COPIES_LARGE_FILES: (u32, u32) = (6, 13);
-const COPIES_DIRECTORIES: (u32, u32) = (6, 17);
+
+/// The oldest xfsprogs whose mkfs.xfs copies whatever can be in a tree.
+pub const COPIES_DIRECTORIES: (u32, u32) = (6, 17);
 
 /// A file system to be made.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +70,7 @@ pub fn write(raw: &Path, system: &FileSystem<'_>, source: &Source<'_>, runner: &
         return Err(Error::build(format!("{} is too small for XFS", system.label))
             .hint(format!("Give it at least {} MiB, or choose ext4.", MINIMUM.bytes() / MIB)));
     }
-    let version = parse_version(&runner.command("mkfs.xfs").arg("-V").output()?).unwrap_or_default();
+    let version = version(runner)?.unwrap_or_default();
     let scratch = Scratch::beside(raw, system.size).context(Kind::Build, doing)?;
     let mut command = runner
         .command("mkfs.xfs")
@@ -94,6 +96,15 @@ pub fn write(raw: &Path, system: &FileSystem<'_>, source: &Source<'_>, runner: &
     settle(scratch.file(), system, items.as_deref(), version)?;
     let file = File::options().write(true).open(raw).context(Kind::Build, doing)?;
     scratch.copy_to(&file, system.offset).context(Kind::Build, doing)
+}
+
+/// The version of this host's mkfs.xfs; none where it is not understood.
+///
+/// # Errors
+///
+/// A host error without mkfs.xfs.
+pub fn version(runner: &Runner) -> Result<Option<(u32, u32)>> {
+    Ok(parse_version(&runner.command("mkfs.xfs").arg("-V").output()?))
 }
 
 /// Gives every inode what the list could not say, and removes what depends on the time of the build.

@@ -110,10 +110,14 @@ fn only_bootstrap_tools_bootstrap() {
 #[test]
 fn a_namespace_needs_the_tools_that_map_its_ids() {
     let user = Privilege::UserNamespace { subuid: 100_000, subgid: 100_000, count: 65536 };
-    assert!(needed_tools(Some(&user), false).contains(&"newuidmap"));
-    assert!(!needed_tools(Some(&Privilege::Root), false).contains(&"newuidmap"));
-    let for_tree = needed_tools(Some(&Privilege::Root), true);
+    let root = Some(&Privilege::Root);
+    let usual = appliance::Tree::default();
+    assert!(needed_tools(Some(&user), &usual).contains(&"newuidmap"));
+    assert!(!needed_tools(root, &usual).contains(&"newuidmap"));
+    let for_tree = needed_tools(root, &appliance::Tree { only: true, ..usual.clone() });
     assert!(!for_tree.contains(&"qemu-img") && for_tree.contains(&"apt-get"));
+    let of_tree = needed_tools(root, &appliance::Tree { existing: Some("/srv/tree".into()), ..usual });
+    assert_eq!(of_tree, ["mke2fs", "qemu-img"], "nothing is installed in a tree that is there");
 }
 
 #[test]

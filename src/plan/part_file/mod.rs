@@ -230,6 +230,15 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The line of the file at `path` that is about the mount point; none where the file cannot be read any more.
+pub(super) fn line_of(path: &Path, mount: &str) -> Option<usize> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let is_about = |(number, line): &(usize, &str)| {
+        columns::of(line, *number).first().is_some_and(|first| words::is_at(first, mount))
+    };
+    (1..).zip(text.trim_start_matches('\u{feff}').lines()).find(is_about).map(|(number, _)| number)
+}
+
 /// What the packages of a guest must bring for what is wanted, and the initial RAM file system with them: a tool
 /// for each kind of file system, and LVM.
 pub fn packages(disks: &[DiskWish]) -> BTreeSet<&'static str> {

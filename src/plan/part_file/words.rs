@@ -1,5 +1,7 @@
 //! What the columns of a line mean.
 
+use std::path::Path;
+
 use super::Line;
 use super::columns::Column;
 use crate::disk::layout::{ESP_MOUNT, FileSystem, LONGEST_SWAP_LABEL, Purpose, Wish};
@@ -11,8 +13,8 @@ use crate::units::Size;
 /// What may follow size, device and file name.
 const KEYS: [&str; 5] = ["fs", "label", "options", "vg", "grow"];
 
-/// File systems of the kernel's own, and of udev and systemd.
-const KERNEL_MOUNTS: [&str; 4] = ["/dev", "/proc", "/run", "/sys"];
+/// File systems of the kernel's own, and of udev and systemd; with the links that lead there.
+const KERNEL_MOUNTS: [&str; 6] = ["/dev", "/proc", "/run", "/sys", "/var/lock", "/var/run"];
 
 /// What has to be on the root file system: the table of mounts itself, and links into /usr.
 const ROOT_ONLY: [&str; 8] = ["/bin", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/lost+found", "/sbin"];
@@ -90,6 +92,11 @@ pub(super) fn placeholder<'a>(first: &Column<'a>) -> Option<Line<'a>> {
     Some(Line { wish, mount: *first, size: None, group: None, grow: None })
 }
 
+/// Whether a line with this first column is about the mount point.
+pub(super) fn is_at(first: &Column<'_>, wanted: &str) -> bool {
+    mount(*first).is_ok_and(|mount| mount.as_deref() == Some(wanted))
+}
+
 type Fault<'a> = (Column<'a>, String, String);
 
 /// The mount point; none for swap.
@@ -117,13 +124,14 @@ fn mount(column: Column<'_>) -> Result<Option<String>, Fault<'_>> {
         return fault(format!("the mount point `{text}` has dots for a directory"), "Write the whole path.");
     }
     let mount = format!("/{}", names.join("/"));
-    if KERNEL_MOUNTS.iter().any(|known| mount == *known || mount.starts_with(&format!("{known}/"))) {
+    let is_of = |known: &&str| Path::new(&mount).starts_with(known);
+    if KERNEL_MOUNTS.iter().any(is_of) {
         return fault(format!("{mount} is the kernel's own"), "Leave the line out.");
     }
-    if ROOT_ONLY.contains(&mount.as_str()) {
+    if ROOT_ONLY.iter().any(is_of) {
         return fault(format!("{mount} has to be on the root file system"), "Leave the line out.");
     }
-    if mount == ESP_MOUNT || mount.starts_with(&format!("{ESP_MOUNT}/")) {
+    if is_of(&ESP_MOUNT) {
         return fault(
             format!("the partition for {ESP_MOUNT} is made anyway"),
             "Leave the line out: every disk that UEFI starts has one.",
