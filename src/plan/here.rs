@@ -88,10 +88,19 @@ impl Host {
             return Err(Error::host("this host was not understood"));
         };
 
-        if let Some(existing) = &existing {
-            let cache = crate::cache::place(appliance.places.cache.as_deref())?;
-            let places = [("--tmp", &scratch), ("--destdir", &destination), ("--cache-dir", &cache)];
-            tree::holds_nothing_of(existing, &places.map(|(option, place)| (option, place.as_path())))?;
+        let cache = crate::cache::place(appliance.places.cache.as_deref())?;
+        let trees = [("--existing-chroot", &existing), (CHROOT_DIR, &tree)];
+        for (option, tree) in trees.into_iter().filter_map(|(option, tree)| Some((option, tree.as_deref()?)))
+        {
+            let place = |option, path, may_hold_trees| tree::Place { option, path, may_hold_trees };
+            let mut places = vec![
+                place("--tmp", scratch.as_path(), true),
+                place("--destdir", &destination, false),
+                place("--cache-dir", &cache, false),
+            ];
+            places.extend(package_list.iter().map(|path| place("--manifest", path.as_path(), false)));
+            places.extend(raws.iter().map(|raw| place("--raw", raw.path.as_path(), false)));
+            tree::keep_apart((option, tree), &places)?;
         }
         let cache = Cache::open(appliance.places.cache.as_deref(), appliance.places.no_cache, &scratch)?;
         // Each of these waits for a program, and none for the answer of another.

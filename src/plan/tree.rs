@@ -2,7 +2,7 @@
 //!
 //! What the user wants is read here, and what can be said of it before a worker has looked.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -141,17 +141,47 @@ pub(super) fn existing(path: &Path) -> Result<PathBuf> {
     Ok(real)
 }
 
-/// Refuses an existing tree that holds a place which the build writes to: it is not to be changed.
-pub(super) fn holds_nothing_of(tree: &Path, places: &[(&str, &Path)]) -> Result<()> {
-    match places.iter().find(|(_, place)| place.starts_with(tree)) {
-        Some((option, place)) => Err(Error::config(format!(
-            "{} is in the existing tree {}, which is not written to",
-            place.display(),
-            tree.display()
-        ))
-        .hint(format!("Name another place with {option}."))),
-        None => Ok(()),
+/// A place that the build writes to, by the option that names it.
+pub(super) struct Place<'a> {
+    pub option: &'a str,
+    pub path: &'a Path,
+    /// Whether a tree may lie in it: nothing else in it is replaced or cleaned away.
+    pub may_hold_trees: bool,
+}
+
+/// Refuses a tree that holds a place which the build writes to, or lies in one that is replaced or cleaned:
+/// an existing tree is not to be changed, and a new one is removed when the build ends, with all in it.
+pub(super) fn keep_apart((option, tree): (&str, &Path), places: &[Place<'_>]) -> Result<()> {
+    let real_tree = real(tree);
+    let apart = |place: &Place<'_>| -> Result<()> {
+        let (path, other) = (real(place.path), place.option);
+        let (inner, outer) = if path.starts_with(&real_tree) {
+            (format!("{other} {}", place.path.display()), format!("{option} {}", tree.display()))
+        } else if real_tree.starts_with(&path) && !place.may_hold_trees {
+            (format!("{option} {}", tree.display()), format!("{other} {}", place.path.display()))
+        } else {
+            return Ok(());
+        };
+        Err(Error::config(format!("{inner} is in {outer}"))
+            .hint(format!("Name two places of which none holds the other, with {option} and {other}.")))
+    };
+    Error::all(places.iter().filter_map(|place| apart(place).err()).collect())
+}
+
+/// An absolute path without links, as far as it is there.
+fn real(path: &Path) -> PathBuf {
+    let there = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
+    let Some((ancestor, mut real)) = there else { return path.to_owned() };
+    for component in path.strip_prefix(ancestor).unwrap_or(Path::new("")).components() {
+        match component {
+            // There is no link in what is not there.
+            Component::ParentDir => {
+                real.pop();
+            }
+            component => real.push(component),
+        }
     }
+    real
 }
 
 /// Refuses a directory for a tree that is there, or that cannot be made.
@@ -340,10 +370,34 @@ mod tests {
         for path in ["/", "/usr/..", "/etc/passwd", "/nowhere"] {
             assert_eq!(existing(Path::new(path)).unwrap_err().kind(), Kind::Config, "{path}");
         }
-        let places = [("--tmp", Path::new("/srv/tree/tmp")), ("--destdir", Path::new("/srv/out"))];
-        let error = holds_nothing_of(Path::new("/srv/tree"), &places).unwrap_err();
-        assert!(error.hints()[0].contains("--tmp"));
-        holds_nothing_of(Path::new("/srv/other"), &places).unwrap();
+    }
+
+    #[test]
+    fn places_do_not_hold_each_other() {
+        let room = tempfile::tempdir().unwrap();
+        let at = |name: &str| room.path().join(name);
+        std::fs::create_dir(at("tree")).unwrap();
+        std::os::unix::fs::symlink("tree", at("link")).unwrap();
+        for (tree, place, may_hold_trees, good) in [
+            ("tree", "out", false, true),
+            ("tree", "tree-2", false, true),
+            ("tree", "tree/out", false, false),
+            ("tree", "tree", true, false),
+            ("tree", "link/not/there", false, false),
+            ("link/new", "tree", false, false),
+            ("link/new", "tree", true, true),
+            ("new", "new/out", false, false),
+            ("new", "none/../new/out", false, false),
+            ("new", "new/../out", false, true),
+        ] {
+            let path = at(place);
+            let places = [Place { option: "--destdir", path: &path, may_hold_trees }];
+            let answer = keep_apart(("--chroot-dir", &at(tree)), &places);
+            assert_eq!(answer.is_ok(), good, "{tree} {place}");
+            if let Err(error) = answer {
+                assert!(error.kind() == Kind::Config && error.hints()[0].contains("--destdir"), "{error:?}");
+            }
+        }
     }
 
     #[test]
