@@ -212,6 +212,52 @@ pub const EXCLUSIVE: &[(&str, &str)] = &[
     ("existing-chroot", "only-chroot"),
 ];
 
+/// Settings that answer one question as well, each for a part of the machines. Between sources they exclude
+/// each other; of those in one source the plan says what is wrong.
+const EXCLUSIVE_BETWEEN_SOURCES: &[(&str, &str)] =
+    &[("bridge", "network"), ("only-chroot", "libvirt"), ("only-chroot", "raw")];
+
+/// Settings that say what is to be in a new tree. In a configuration file they are passed over where
+/// `existing-chroot` counts.
+pub const OF_NEW_TREES: &[&str] = &[
+    "addpkg",
+    "removepkg",
+    "ppa",
+    "seedfile",
+    "iso",
+    "debootstrap-tarball",
+    "variant",
+    "user",
+    "name",
+    "pass",
+    "pass-file",
+    "rootpass",
+    "rootpass-file",
+    "uid",
+    "gid",
+    "lock-user",
+    "ssh-key",
+    "ssh-user-key",
+    "lang",
+    "timezone",
+];
+
+/// What `ip` says where DHCP is asked for the address.
+const DHCP: &str = "dhcp";
+
+/// Whether one setting, with what it says, leaves no room for another one of a weaker source.
+pub fn displaces((one, text): (&str, &str), (other, other_text): (&str, &str)) -> bool {
+    let between_sources = |pair: &(&str, &str)| *pair == (one, other) || (pair.1, pair.0) == (one, other);
+    let of_address = match other {
+        "mask" | "net" | "bcast" | "gw" => true,
+        "dns" => other_text.trim() == "none",
+        _ => false,
+    };
+    exclude_each_other(one, other)
+        || EXCLUSIVE_BETWEEN_SOURCES.iter().any(between_sources)
+        || (one == "ip" && text.trim().eq_ignore_ascii_case(DHCP) && of_address)
+}
+
 /// Whether the settings of two names exclude each other.
 pub fn exclude_each_other(one: &str, other: &str) -> bool {
     EXCLUSIVE.iter().any(|pair| *pair == (one, other) || *pair == (other, one))
@@ -401,6 +447,13 @@ mod tests {
         assert!(has("bridge", Some("qemu"), None) && !has("bridge", Some("xen"), Some("debian")));
         assert!(has("xen-kernel", None, Some("debian")) && !has("xen-kernel", Some("kvm"), None));
         assert!(exclude_each_other("rootsize", "size") && !exclude_each_other("rootsize", "swapsize"));
+        assert!(displaces(("size", "1G"), ("rootsize", "1G")));
+        assert!(displaces(("network", "default"), ("bridge", "br0")));
+        assert!(displaces(("ip", "DHCP"), ("gw", "192.0.2.1")) && displaces(("ip", "dhcp"), ("dns", "none")));
+        assert!(!displaces(("ip", "192.0.2.7"), ("gw", "192.0.2.1")));
+        assert!(!displaces(("ip", "dhcp"), ("dns", "192.0.2.1")));
+        assert!(!displaces(("gw", "192.0.2.1"), ("ip", "dhcp")));
+        assert!(OF_NEW_TREES.iter().all(|name| find(name).is_some()));
     }
 
     #[test]

@@ -332,6 +332,17 @@ mod tests {
     }
 
     #[test]
+    fn what_says_what_is_in_a_new_tree_has_no_meaning_for_one_that_is_there() {
+        for name in appliance::settings::OF_NEW_TREES.iter().filter(|name| !name.ends_with("-file")) {
+            let tree = appliance::Tree { existing: Some("/srv/tree".into()), ..appliance::Tree::default() };
+            let mut appliance = Appliance { tree, ..Appliance::default() };
+            appliance::settings::find(name).unwrap().set(&mut appliance, "1").unwrap();
+            let says = format!("--{name} has no meaning");
+            assert!(without_meaning(&appliance).any(|error| error.message().contains(&says)), "{says}");
+        }
+    }
+
+    #[test]
     fn memory_is_enough_and_there() {
         let (needed, there) = (Size::mib(1000), Size::mib(4000));
         assert_eq!(within(Memory::Fitting, needed, there).unwrap(), Size::mib(1280));
