@@ -123,6 +123,26 @@ fn without_meaning(appliance: &Appliance) -> impl Iterator<Item = Error> + use<>
     })
 }
 
+/// Options that do nothing where a tree is all that is wanted.
+pub(super) fn without_effect(appliance: &Appliance) -> impl Iterator<Item = String> + use<> {
+    let (tree, places) = (&appliance.tree, &appliance.places);
+    let only = tree.only;
+    let two_places = tree.directory.is_some() && places.destination.is_some();
+    [
+        (
+            places.overwrite,
+            "--overwrite has no effect with --only-chroot: a tree that is there is never replaced",
+        ),
+        (
+            two_places,
+            "--destdir has no effect with --only-chroot and --chroot-dir, which says where the tree goes",
+        ),
+    ]
+    .into_iter()
+    .filter(move |(given, _)| only && *given)
+    .map(|(_, text)| text.to_owned())
+}
+
 /// The existing tree's directory, absolute and without links.
 pub(super) fn existing(path: &Path) -> Result<PathBuf> {
     let context = || format!("looking at --existing-chroot {}", path.display());
@@ -193,16 +213,19 @@ pub(super) fn new_directory(option: &str, path: &Path) -> Result<PathBuf> {
             .hint("Name a directory that is not there yet: what is in it is never replaced."));
     }
     let (Some(parent), Some(_)) = (path.parent(), path.file_name()) else {
-        return Err(Error::config(format!("{option} {} ends in no name", path.display())));
+        return Err(Error::config(format!("{option} {} ends in no name", path.display()))
+            .hint("Name the directory itself, not one by `..`."));
     };
     if !parent.is_dir() {
         return Err(Error::config(format!(
             "{}, which {option} is to be made in, is not there",
             parent.display()
-        )));
+        ))
+        .hint(format!("Make it with `mkdir -p {}`.", parent.display())));
     }
     rustix::fs::access(parent, rustix::fs::Access::WRITE_OK)
-        .context(Kind::Config, || format!("writing into {}", parent.display()))?;
+        .context(Kind::Config, || format!("writing into {}", parent.display()))
+        .map_err(|error| error.hint(format!("Name with {option} a directory where you may write.")))?;
     Ok(path)
 }
 
@@ -343,6 +366,19 @@ mod tests {
     }
 
     #[test]
+    fn what_does_nothing_for_a_tree_alone_is_told() {
+        let mut appliance = Appliance::default();
+        appliance.places.overwrite = true;
+        appliance.places.destination = Some("out".into());
+        appliance.tree.directory = Some("tree".into());
+        assert_eq!(without_effect(&appliance).count(), 0);
+        appliance.tree.only = true;
+        assert_eq!(without_effect(&appliance).count(), 2);
+        appliance.tree.directory = None;
+        assert!(without_effect(&appliance).all(|text| text.starts_with("--overwrite")));
+    }
+
+    #[test]
     fn memory_is_enough_and_there() {
         let (needed, there) = (Size::mib(1000), Size::mib(4000));
         assert_eq!(within(Memory::Fitting, needed, there).unwrap(), Size::mib(1280));
@@ -370,6 +406,7 @@ mod tests {
             ("/".into(), "exists"),
         ] {
             let error = new_directory("--chroot-dir", &path).unwrap_err();
+            assert_eq!(error.hints().len(), 1, "{error:?}");
             assert!(error.kind() == Kind::Config && error.message().contains(says), "{error}");
         }
     }
