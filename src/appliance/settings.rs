@@ -3,6 +3,7 @@
 //! The names are those of the long options. Each setting knows where its value lives in the
 //! [`Appliance`] and how text becomes it.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::model::Appliance;
@@ -29,6 +30,9 @@ enum Field {
 
 /// What stands for standard input in place of a file's name.
 pub const STANDARD_INPUT: &str = "-";
+
+/// Longest file with a password that is read, in bytes.
+const SECRET_LIMIT: u64 = 64 * 1024;
 
 /// Which machines a setting is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,6 +318,9 @@ impl Setting {
     /// The same without an appliance, and without looking at any file.
     pub fn check(&self, text: &str) -> Result<(), String> {
         match self.field {
+            Field::SecretFile(_) if text.trim() == STANDARD_INPUT => {
+                Err(format!("`{STANDARD_INPUT}`, standard input, can only be given on the command line"))
+            }
             Field::SecretFile(_) => Ok(()),
             _ => self.set(&mut Appliance::default(), text),
         }
@@ -371,9 +378,9 @@ pub const NO_PASSWORD: &str =
 /// [`Kind::Config`] where it cannot be read, or is empty.
 pub fn read_secret(path: &Path) -> Result<String> {
     let (text, place) = if path == Path::new(STANDARD_INPUT) {
-        (std::io::read_to_string(std::io::stdin().lock()), "standard input".to_owned())
+        (bounded(std::io::stdin().lock()), "standard input".to_owned())
     } else {
-        (std::fs::read_to_string(path), path.display().to_string())
+        (std::fs::File::open(path).and_then(bounded), path.display().to_string())
     };
     let text =
         text.context(Kind::Config, || format!("reading a password from {place}")).map_err(|error| {
@@ -383,6 +390,16 @@ pub fn read_secret(path: &Path) -> Result<String> {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
         _ => Err(Error::config(format!("the password from {place} is empty")).hint(NO_PASSWORD)),
     }
+}
+
+/// What `source` has, where it is not longer than the limit.
+fn bounded(source: impl Read) -> std::io::Result<String> {
+    let mut text = String::new();
+    source.take(SECRET_LIMIT + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > SECRET_LIMIT {
+        return Err(std::io::Error::other("it is longer than 64 KiB"));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -462,6 +479,11 @@ mod tests {
         std::fs::write(file.path(), "s3cret \nsecond\n").unwrap();
         let text = file.path().to_string_lossy().into_owned();
         assert_eq!(set("pass-file", &text).unwrap().users.password.as_deref(), Some("s3cret "));
+        assert!(
+            find("pass-file").unwrap().check("-").is_err() && find("pass-file").unwrap().check("x").is_ok()
+        );
+        let endless = read_secret(Path::new("/dev/zero")).unwrap_err();
+        assert!(endless.to_string().contains("longer than 64 KiB"), "{endless}");
         for empty in ["", "\n", "\nsecond\n", "\r\n"] {
             std::fs::write(file.path(), empty).unwrap();
             assert!(set("rootpass-file", &text).unwrap_err().ends_with("is empty"), "{empty:?}");
