@@ -170,7 +170,8 @@ pub(super) struct Place<'a> {
 }
 
 /// Refuses a tree that holds a place which the build writes to, or lies in one that is replaced or cleaned:
-/// an existing tree is not to be changed, and a new one is removed when the build ends, with all in it.
+/// an existing tree is not to be changed, and a new one is removed when the build ends, with all in it. The
+/// same for the directory of the results, which must be new or is replaced.
 pub(super) fn keep_apart((option, tree): (&str, &Path), places: &[Place<'_>]) -> Result<()> {
     let real_tree = real(tree);
     let apart = |place: &Place<'_>| -> Result<()> {
