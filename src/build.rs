@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::cache::archives::Archives;
 use crate::cache::{clean, media};
+use crate::deliver::local::Beside;
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Recorder, Step, Unit};
 use crate::format::Written;
@@ -131,8 +132,10 @@ impl Begun<'_> {
             return Err(Error::build("the worker answered something else than was asked"));
         };
         if plan.tree.only {
+            let list = package_list(plan, &packages)?;
             self.worker.commit()?;
             deliver::local::put_in_place(&self.partial, &output.directory, false)?;
+            list.map_or(Ok(()), Beside::put_in_place)?;
             self.worker.release();
             return Ok(Receipt { images: Vec::new(), directory: output.directory.clone() });
         }
@@ -143,19 +146,14 @@ impl Begun<'_> {
             }
             let names = write_launch_files(self.planned, &self.partial)?;
             manifest::write(&self.partial, plan, &packages, &images, &names, &recorder.timings())?;
-            // Whether it can be written is known before the point of no return.
-            let list = output
-                .package_list
-                .as_deref()
-                .map(|path| deliver::local::Beside::write(path, &manifest::list(&packages)));
-            let list = list.transpose()?;
+            let list = package_list(plan, &packages)?;
             if output.overwrite {
                 deliver::libvirt::may_be_replaced(plan, runner)?;
             }
             self.worker.commit()?;
             deliver::raw::write(plan, &self.partial, runner)?;
             deliver::local::put_in_place(&self.partial, &output.directory, output.overwrite)?;
-            list.map_or(Ok(()), deliver::local::Beside::put_in_place)?;
+            list.map_or(Ok(()), Beside::put_in_place)?;
             Ok(((), Outcome::Done))
         })?;
         self.worker.release();
@@ -167,6 +165,13 @@ impl Begun<'_> {
         let images = plan.disks.iter().map(|disk| output.directory.join(&disk.image)).collect();
         Ok(Receipt { images, directory: output.directory.clone() })
     }
+}
+
+/// Writes the list that `--manifest` asks for, not yet in its place: whether it can be written is known
+/// before the point of no return.
+fn package_list(plan: &Plan, packages: &[Package]) -> Result<Option<Beside>> {
+    let path = plan.output.package_list.as_deref();
+    path.map(|path| Beside::write(path, &manifest::list(packages))).transpose()
 }
 
 /// What the worker needs.

@@ -3,6 +3,7 @@
 //! The names are those of the long options. Each setting knows where its value lives in the
 //! [`Appliance`] and how text becomes it.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::model::Appliance;
@@ -29,6 +30,9 @@ enum Field {
 
 /// What stands for standard input in place of a file's name.
 pub const STANDARD_INPUT: &str = "-";
+
+/// Longest file with a password that is read, in bytes.
+const SECRET_LIMIT: u64 = 64 * 1024;
 
 /// Which machines a setting is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,6 +216,52 @@ pub const EXCLUSIVE: &[(&str, &str)] = &[
     ("existing-chroot", "only-chroot"),
 ];
 
+/// Settings that answer one question as well, each for a part of the machines. Between sources they exclude
+/// each other; of those in one source the plan says what is wrong.
+const EXCLUSIVE_BETWEEN_SOURCES: &[(&str, &str)] =
+    &[("bridge", "network"), ("only-chroot", "libvirt"), ("only-chroot", "raw")];
+
+/// Settings that say what is to be in a new tree. In a configuration file they are passed over where
+/// `existing-chroot` counts.
+pub const OF_NEW_TREES: &[&str] = &[
+    "addpkg",
+    "removepkg",
+    "ppa",
+    "seedfile",
+    "iso",
+    "debootstrap-tarball",
+    "variant",
+    "user",
+    "name",
+    "pass",
+    "pass-file",
+    "rootpass",
+    "rootpass-file",
+    "uid",
+    "gid",
+    "lock-user",
+    "ssh-key",
+    "ssh-user-key",
+    "lang",
+    "timezone",
+];
+
+/// What `ip` says where DHCP is asked for the address.
+const DHCP: &str = "dhcp";
+
+/// Whether one setting, with what it says, leaves no room for another one of a weaker source.
+pub fn displaces((one, text): (&str, &str), (other, other_text): (&str, &str)) -> bool {
+    let between_sources = |pair: &(&str, &str)| *pair == (one, other) || (pair.1, pair.0) == (one, other);
+    let of_address = match other {
+        "mask" | "net" | "bcast" | "gw" => true,
+        "dns" => other_text.trim() == "none",
+        _ => false,
+    };
+    exclude_each_other(one, other)
+        || EXCLUSIVE_BETWEEN_SOURCES.iter().any(between_sources)
+        || (one == "ip" && text.trim().eq_ignore_ascii_case(DHCP) && of_address)
+}
+
 /// Whether the settings of two names exclude each other.
 pub fn exclude_each_other(one: &str, other: &str) -> bool {
     EXCLUSIVE.iter().any(|pair| *pair == (one, other) || *pair == (other, one))
@@ -268,6 +318,9 @@ impl Setting {
     /// The same without an appliance, and without looking at any file.
     pub fn check(&self, text: &str) -> Result<(), String> {
         match self.field {
+            Field::SecretFile(_) if text.trim() == STANDARD_INPUT => {
+                Err(format!("`{STANDARD_INPUT}`, standard input, can only be given on the command line"))
+            }
             Field::SecretFile(_) => Ok(()),
             _ => self.set(&mut Appliance::default(), text),
         }
@@ -325,9 +378,9 @@ pub const NO_PASSWORD: &str =
 /// [`Kind::Config`] where it cannot be read, or is empty.
 pub fn read_secret(path: &Path) -> Result<String> {
     let (text, place) = if path == Path::new(STANDARD_INPUT) {
-        (std::io::read_to_string(std::io::stdin().lock()), "standard input".to_owned())
+        (bounded(std::io::stdin().lock()), "standard input".to_owned())
     } else {
-        (std::fs::read_to_string(path), path.display().to_string())
+        (std::fs::File::open(path).and_then(bounded), path.display().to_string())
     };
     let text =
         text.context(Kind::Config, || format!("reading a password from {place}")).map_err(|error| {
@@ -337,6 +390,16 @@ pub fn read_secret(path: &Path) -> Result<String> {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
         _ => Err(Error::config(format!("the password from {place} is empty")).hint(NO_PASSWORD)),
     }
+}
+
+/// What `source` has, where it is not longer than the limit.
+fn bounded(source: impl Read) -> std::io::Result<String> {
+    let mut text = String::new();
+    source.take(SECRET_LIMIT + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > SECRET_LIMIT {
+        return Err(std::io::Error::other("it is longer than 64 KiB"));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -401,6 +464,13 @@ mod tests {
         assert!(has("bridge", Some("qemu"), None) && !has("bridge", Some("xen"), Some("debian")));
         assert!(has("xen-kernel", None, Some("debian")) && !has("xen-kernel", Some("kvm"), None));
         assert!(exclude_each_other("rootsize", "size") && !exclude_each_other("rootsize", "swapsize"));
+        assert!(displaces(("size", "1G"), ("rootsize", "1G")));
+        assert!(displaces(("network", "default"), ("bridge", "br0")));
+        assert!(displaces(("ip", "DHCP"), ("gw", "192.0.2.1")) && displaces(("ip", "dhcp"), ("dns", "none")));
+        assert!(!displaces(("ip", "192.0.2.7"), ("gw", "192.0.2.1")));
+        assert!(!displaces(("ip", "dhcp"), ("dns", "192.0.2.1")));
+        assert!(!displaces(("gw", "192.0.2.1"), ("ip", "dhcp")));
+        assert!(OF_NEW_TREES.iter().all(|name| find(name).is_some()));
     }
 
     #[test]
@@ -409,6 +479,11 @@ mod tests {
         std::fs::write(file.path(), "s3cret \nsecond\n").unwrap();
         let text = file.path().to_string_lossy().into_owned();
         assert_eq!(set("pass-file", &text).unwrap().users.password.as_deref(), Some("s3cret "));
+        assert!(
+            find("pass-file").unwrap().check("-").is_err() && find("pass-file").unwrap().check("x").is_ok()
+        );
+        let endless = read_secret(Path::new("/dev/zero")).unwrap_err();
+        assert!(endless.to_string().contains("longer than 64 KiB"), "{endless}");
         for empty in ["", "\n", "\nsecond\n", "\r\n"] {
             std::fs::write(file.path(), empty).unwrap();
             assert!(set("rootpass-file", &text).unwrap_err().ends_with("is empty"), "{empty:?}");

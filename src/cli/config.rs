@@ -147,8 +147,10 @@ fn in_file<'a>(choice: &Choice<'a>) -> Row<'a> {
 /// Every setting that machines of the pair have.
 fn settings_of<'a>(target: &Target, configuration: &'a Configuration) -> Result<Vec<Row<'a>>> {
     let (name, distro) = target.pair();
-    let given: Vec<&str> = target.given().iter().map(|given| given.name).collect();
+    let given = target.given_values();
     let choices = configuration.choose(name, distro, &given);
+    let mut chosen = given;
+    chosen.extend(choices.iter().map(|choice| (choice.setting.name, choice.text.as_str())));
     let pair = Pair { hypervisor: hypervisor::find(name)?, distro, registry: None };
     let row = |setting: &Setting| {
         if let Some(given) = target.given().iter().find(|given| given.name == setting.name) {
@@ -158,7 +160,7 @@ fn settings_of<'a>(target: &Target, configuration: &'a Configuration) -> Result<
             Some(choice) => in_file(choice),
             None => {
                 let off = || setting.is_switch().then(|| "no".to_owned());
-                let value = defaults::of(setting.name, pair).or_else(off);
+                let value = defaults::beside(setting.name, pair, &chosen).or_else(off);
                 Row { setting: setting.name, value, origin: Origin::Default }
             }
         }

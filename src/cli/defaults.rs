@@ -1,5 +1,6 @@
 //! What a setting is where nobody names it, in words for the help and for `rvmb config show`.
 
+use crate::appliance::settings;
 use crate::disk::layout::{DEFAULT_ROOT, DEFAULT_SWAP};
 use crate::hypervisor::Hypervisor;
 use crate::suite::Registry;
@@ -12,6 +13,19 @@ pub(super) struct Pair<'a> {
     pub(super) distro: &'a str,
     /// The releases, where they are known.
     pub(super) registry: Option<&'a Registry>,
+}
+
+/// The default of a setting beside those that were `chosen`, as names and values; none where one of them
+/// leaves no room for it.
+pub(super) fn beside(setting: &str, pair: Pair<'_>, chosen: &[(&str, &str)]) -> Option<String> {
+    let default = of(setting, pair)?;
+    let existing = chosen.iter().any(|(name, _)| *name == "existing-chroot");
+    let leaves_no_room = |given: &&(&str, &str)| {
+        let is_off = settings::find(given.0).is_some_and(|setting| setting.is_off(given.1));
+        !is_off && settings::displaces(**given, (setting, &default))
+    };
+    let is_left = !(existing && settings::OF_NEW_TREES.contains(&setting));
+    (is_left && chosen.iter().find(leaves_no_room).is_none()).then_some(default)
 }
 
 /// The default of a setting; none where there is nothing without it. What only the plan can know, such as
@@ -80,7 +94,6 @@ fn title(distro: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::appliance::settings;
     use crate::hypervisor;
 
     fn pair<'a>(distro: &'a str, registry: Option<&'a Registry>) -> Pair<'a> {
@@ -96,6 +109,19 @@ mod tests {
         assert_eq!(of("suite"), registry.default_suite("ubuntu").unwrap().codename);
         assert_eq!(of("addpkg"), "");
         assert!(suite("debian", None).starts_with("the newest"));
+    }
+
+    #[test]
+    fn what_was_chosen_leaves_no_room_for_some_defaults() {
+        let given = |name, chosen: &[(&str, &str)]| beside(name, pair("debian", None), chosen).is_some();
+        assert!(given("rootsize", &[("mem", "1G")]));
+        assert!(!given("rootsize", &[("size", "8G")]) && !given("swapsize", &[("part", "layout")]));
+        assert!(!given("gw", &[("ip", "dhcp")]) && given("gw", &[("ip", "192.0.2.7")]));
+        assert!(!given("network", &[("bridge", "br0")]));
+        assert!(
+            !given("user", &[("existing-chroot", "/srv/tree")]) && given("mem", &[("existing-chroot", "x")])
+        );
+        assert!(given("pass", &[("rootpass-file", "x")]) && !given("pass", &[("pass-file", "x")]));
     }
 
     #[test]

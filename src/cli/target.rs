@@ -184,6 +184,11 @@ impl Target {
         &self.given
     }
 
+    /// The same as names and values.
+    pub(super) fn given_values(&self) -> Vec<(&str, &str)> {
+        self.given.iter().map(|given| (given.name, given.shown.as_str())).collect()
+    }
+
     /// What the configuration files say, those of the system and the user, and then the one that is named.
     ///
     /// # Errors
@@ -209,7 +214,7 @@ impl Target {
     /// As for [`Target::appliance`].
     pub fn appliance_with(self, usual: &[PathBuf]) -> Result<Appliance> {
         let configuration = configuration(usual, self.options.config())?;
-        let given: Vec<&str> = self.given.iter().map(|given| given.name).collect();
+        let given = self.given_values();
         let configured = config::appliance(&configuration.choose(&self.hypervisor, &self.distro, &given))?;
         let mut wanted = self.options.appliance(&self.hypervisor, &self.distro)?;
         wanted.suite = wanted.suite.or(self.release);

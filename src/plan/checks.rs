@@ -295,19 +295,20 @@ pub(super) fn keys(option: &str, path: &Path) -> Result<Vec<String>> {
         return Err(Error::config(format!("{option} {} holds a private key", path.display()))
             .hint("Name the public key, whose file name ends in .pub."));
     }
-    let lines = content.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let keys: Vec<String> = lines.map(str::to_owned).collect();
-    let is_key = |line: &String| line.split_whitespace().any(|word| word.starts_with("AAAA"));
-    match keys.iter().find(|line| !is_key(line)) {
-        Some(line) => Err(Error::config(format!(
-            "{option} {} has a line that is no public key: {line}",
-            path.display()
-        ))
-        .hint(PUBLIC_KEYS)),
-        None if keys.is_empty() => {
+    let lines = content.lines().map(str::trim).zip(1..);
+    let lines: Vec<(&str, usize)> =
+        lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#')).collect();
+    let is_key = |line: &str| line.split_whitespace().any(|word| word.starts_with("AAAA"));
+    match lines.iter().find(|(line, _)| !is_key(line)) {
+        // What it says may be a password.
+        Some((_, number)) => {
+            Err(Error::config(format!("{option} {}: line {number} is no public key", path.display()))
+                .hint(PUBLIC_KEYS))
+        }
+        None if lines.is_empty() => {
             Err(Error::config(format!("{option} {} holds no key", path.display())).hint(PUBLIC_KEYS))
         }
-        None => Ok(keys),
+        None => Ok(lines.into_iter().map(|(line, _)| line.to_owned()).collect()),
     }
 }
 
@@ -469,6 +470,9 @@ mod tests {
         let with = |content: &str| std::fs::write(&path, content).unwrap();
         with("ssh-ed25519 AAAAC3Nz bob@laptop\n\n# note\n");
         assert_eq!(keys("--ssh-key", &path).unwrap().len(), 1);
+        with("# note\n\nhunter2\n");
+        let error = keys("--ssh-key", &path).unwrap_err().to_string();
+        assert!(error.contains("line 3") && !error.contains("hunter2"), "{error}");
         with("-----BEGIN OPENSSH PRIVATE KEY-----\n");
         assert!(keys("--ssh-key", &path).is_err());
         with("echo hello\n");

@@ -17,12 +17,15 @@ pub(super) fn mirrors(
         return None;
     }
     let other = suite.mirrors_elsewhere(architecture)?;
-    let security = match &appliance.security_mirror {
-        Some(_) => tried.security.clone(),
-        None => Some(other.security.to_owned())
-            .filter(|address| !address.is_empty() && !suite.archive.security.is_empty()),
+    let others = Some(other.security.to_owned())
+        .filter(|address| !address.is_empty() && !suite.archive.security.is_empty());
+    let (security, guest_security) = match (&appliance.security_mirror, &appliance.install_security_mirror) {
+        (Some(_), _) => (tried.security.clone(), tried.guest_security.clone()),
+        // The user's serves the build, and the machine gets the other's.
+        (None, Some(_)) if others.is_some() && tried.security.is_some() => (tried.security.clone(), others),
+        (None, _) => (others, None),
     };
-    Some(Mirrors { main: other.main.to_owned(), security, ..tried.clone() })
+    Some(Mirrors { main: other.main.to_owned(), security, guest_security, ..tried.clone() })
 }
 
 /// Whether apt failed because a mirror does not have the release; not because of the network, say.
@@ -55,6 +58,17 @@ mod tests {
         let other = mirrors(&appliance, bullseye, "amd64", &tried("suite")).unwrap();
         assert_eq!(other.main, bullseye.archive.mirror);
         assert_eq!(other.security.as_deref(), Some(bullseye.archive.security_mirror.as_str()));
+
+        let appliance =
+            Appliance { install_security_mirror: Some("http://near.example".into()), ..Appliance::default() };
+        let near = Mirrors {
+            security: Some("http://near.example".into()),
+            guest_security: Some("http://tried.example/debian-security".into()),
+            ..tried("suite")
+        };
+        let other = mirrors(&appliance, bullseye, "amd64", &near).unwrap();
+        assert_eq!(other.security, near.security);
+        assert_eq!(other.guest_security.as_deref(), Some(bullseye.archive.security_mirror.as_str()));
 
         let appliance = Appliance { security_mirror: Some("none".into()), ..Appliance::default() };
         let tried = Mirrors { security: None, ..tried("suite") };

@@ -19,6 +19,9 @@ use crate::worker::front;
 /// The option that names a directory for the tree.
 const CHROOT_DIR: &str = "--chroot-dir";
 
+/// The option that names the directory for the results.
+const DESTDIR: &str = "--destdir";
+
 /// What this host has and gives.
 pub(super) struct Host {
     pub privilege: Privilege,
@@ -98,11 +101,19 @@ impl Host {
             return Err(Error::host("this host was not understood"));
         };
 
-        if let Some(existing) = &existing {
-            let cache = crate::cache::place(appliance.places.cache.as_deref())?;
-            let places = [("--tmp", &scratch), ("--destdir", &destination), ("--cache-dir", &cache)];
-            tree::holds_nothing_of(existing, &places.map(|(option, place)| (option, place.as_path())))?;
-        }
+        let places = &appliance.places;
+        // A cache that is thrown away lies in the scratch directory.
+        let cache = (!places.no_cache).then(|| crate::cache::place(places.cache.as_deref())).transpose()?;
+        let mut written: Vec<(&str, &Path)> = vec![("--tmp", &scratch)];
+        written.extend(cache.iter().map(|path| ("--cache-dir", path.as_path())));
+        written.extend(package_list.iter().map(|path| ("--manifest", path.as_path())));
+        written.extend(raws.iter().map(|raw| ("--raw", raw.path.as_path())));
+        let tree_is_result = appliance.tree.only && appliance.tree.directory.is_some();
+        let results = (if tree_is_result { CHROOT_DIR } else { DESTDIR }, destination.as_path());
+        let trees = [("--existing-chroot", existing.as_deref()), (CHROOT_DIR, tree.as_deref())];
+        let trees: Vec<(&str, &Path)> =
+            trees.into_iter().filter_map(|(option, path)| Some((option, path?))).collect();
+        are_apart(results, &trees, &written)?;
         let cache = Cache::open(appliance.places.cache.as_deref(), appliance.places.no_cache, &scratch)?;
         // Each of these waits for a program, and none for the answer of another.
         let (sources, access, overlay) = std::thread::scope(|scope| {
@@ -138,6 +149,17 @@ impl Host {
             libvirt,
         })
     }
+}
+
+/// Refuses directories for results and trees that hold a place which is written to, or each other.
+fn are_apart(results: (&str, &Path), trees: &[(&str, &Path)], written: &[(&str, &Path)]) -> Result<()> {
+    let place = |(option, path), may_hold_trees| tree::Place { option, path, may_hold_trees };
+    let beside: Vec<_> = written.iter().map(|written| place(*written, true)).collect();
+    tree::keep_apart(results, &beside)?;
+    // The cache is cleaned, and results are replaced.
+    let mut around: Vec<_> = written.iter().map(|written| place(*written, written.0 == "--tmp")).collect();
+    around.push(place(results, false));
+    trees.iter().try_for_each(|tree| tree::keep_apart(*tree, &around))
 }
 
 fn answer<T>(question: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
@@ -259,7 +281,7 @@ fn tree_directory(appliance: &Appliance) -> Result<Option<PathBuf>> {
 fn destination_of_tree(appliance: &Appliance, suite: &Suite) -> Result<PathBuf> {
     match (&appliance.tree.directory, &appliance.places.destination) {
         (Some(path), _) => tree::new_directory(CHROOT_DIR, path),
-        (None, Some(path)) => tree::new_directory("--destdir", path),
+        (None, Some(path)) => tree::new_directory(DESTDIR, path),
         (None, None) => tree::new_directory(CHROOT_DIR, Path::new(&format!("{}-chroot", suite.distro))),
     }
 }

@@ -60,7 +60,7 @@ fn from_tree(appliance: &Appliance, path: &Path, registry: &Registry, runner: &R
     let request = Request::read(&appliance, registry)?;
     let host = Host::look(&appliance, &request, runner)?;
     let sink = runner.sink().as_ref();
-    warn_about(&request, sink);
+    warn_about(&appliance, &request, sink);
     let path = host.existing.clone().ok_or_else(|| Error::config("there is no --existing-chroot"))?;
     release.is_enough(&path, appliance.suite.as_deref())?;
     let wanted = Wanted {
@@ -83,7 +83,7 @@ fn from_packages(appliance: &Appliance, registry: &Registry, runner: &Runner) ->
     let mut request = Request::read(appliance, registry)?;
     let host = Host::look(appliance, &request, runner)?;
     let sink = runner.sink().as_ref();
-    warn_about(&request, sink);
+    warn_about(appliance, &request, sink);
     supply::has_room(&host.cache.indices())?;
     let index = event::step(sink, Step::Index, || {
         let ppas = supply::ppas(&request, &host, runner)?;
@@ -101,7 +101,7 @@ fn from_packages(appliance: &Appliance, registry: &Registry, runner: &Runner) ->
 }
 
 /// Says what is not wrong, and may still surprise.
-fn warn_about(request: &Request<'_>, sink: &dyn event::Sink) {
+fn warn_about(appliance: &Appliance, request: &Request<'_>, sink: &dyn event::Sink) {
     let suite = request.suite;
     if suite.tier == Tier::Ended {
         let ended = suite.dates.end_of_life.map(|day| format!(" on {day}")).unwrap_or_default();
@@ -113,8 +113,8 @@ fn warn_about(request: &Request<'_>, sink: &dyn event::Sink) {
         let text = format!("{title} does not start where firmware has Secure Boot with today's revocations");
         sink.emit(Event::Warning { text });
     }
-    for text in &request.storage.warnings {
-        sink.emit(Event::Warning { text: text.clone() });
+    for text in request.storage.warnings.iter().cloned().chain(tree::without_effect(appliance)) {
+        sink.emit(Event::Warning { text });
     }
     request.customised.warn(sink);
 }

@@ -15,7 +15,7 @@ pub(super) fn place(path: &Path, destination: &Path) -> Result<PathBuf> {
     };
     if absolute.starts_with(destination) {
         return Err(Error::config(format!("--manifest {shown} lies in the destination")).hint(
-            "The list is there already, as packages.txt; name a file elsewhere or leave --manifest out.",
+            "Name a file elsewhere, or leave --manifest out: beside images the list is there already, as packages.txt.",
         ));
     }
     if !parent.is_dir() {

@@ -50,13 +50,7 @@ impl Storage {
                     .unwrap_or_else(|| Error::config("the disks were not understood")));
             }
         };
-        let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-        let Sizes { disk, root, swap, opt } = appliance.sizes;
-        let unused = [("--size", disk), ("--rootsize", root), ("--swapsize", swap), ("--optsize", opt)];
-        for (option, _) in unused.into_iter().filter(|(_, size)| size.is_some()) {
-            // From a configuration file: on the command line it stands beside --part in no case.
-            warnings.push(format!("{option} has no effect: --part {} says it all", path.display()));
-        }
+        let warnings = warnings.iter().map(ToString::to_string).collect();
         Ok(Storage { table, disks, warnings })
     }
 
@@ -221,11 +215,9 @@ mod tests {
         std::fs::write(&path, "root 1000 a1\n---\n/srv 400 fs=xfs vg=data\n").unwrap();
         let mut appliance = Appliance::default();
         appliance.disks.part = Some(path);
-        appliance.sizes.root = Some(Size::mib(300));
         let storage = Storage::read(&appliance).unwrap();
         assert_eq!(storage.packages(), ["lvm2", "xfsprogs"]);
         assert!(storage.warnings[0].contains(":1:11: the device `a1` means nothing"), "{storage:?}");
-        assert!(storage.warnings[1].starts_with("--rootsize has no effect"), "{storage:?}");
         let registry = crate::suite::Registry::built_in().unwrap();
         let suite = registry.find("debian", "bookworm").unwrap();
         let disks = storage.plan(suite, "amd64", ("vm", "qcow2"), Uuid::nil()).unwrap();

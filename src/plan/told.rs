@@ -58,7 +58,11 @@ fn layers(plan: &Plan) -> String {
     let state = |name: &str, layer: &Layer| {
         format!("{name} {}", if layer.cached { "in the cache" } else { "to be made" })
     };
-    let mut states = vec![state("base", &layers.base), state("initramfs", &layers.initramfs)];
+    let mut states = vec![
+        state("base", &layers.base),
+        state("initramfs", &layers.initramfs),
+        state("system", &layers.system),
+    ];
     states.extend(layers.packages.as_ref().map(|layer| state("packages", layer)));
     states.join(", ")
 }

@@ -2,7 +2,7 @@
 //!
 //! What the user wants is read here, and what can be said of it before a worker has looked.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +123,26 @@ fn without_meaning(appliance: &Appliance) -> impl Iterator<Item = Error> + use<>
     })
 }
 
+/// Options that do nothing where a tree is all that is wanted.
+pub(super) fn without_effect(appliance: &Appliance) -> impl Iterator<Item = String> + use<> {
+    let (tree, places) = (&appliance.tree, &appliance.places);
+    let only = tree.only;
+    let two_places = tree.directory.is_some() && places.destination.is_some();
+    [
+        (
+            places.overwrite,
+            "--overwrite has no effect with --only-chroot: a tree that is there is never replaced",
+        ),
+        (
+            two_places,
+            "--destdir has no effect with --only-chroot and --chroot-dir, which says where the tree goes",
+        ),
+    ]
+    .into_iter()
+    .filter(move |(given, _)| only && *given)
+    .map(|(_, text)| text.to_owned())
+}
+
 /// The existing tree's directory, absolute and without links.
 pub(super) fn existing(path: &Path) -> Result<PathBuf> {
     let context = || format!("looking at --existing-chroot {}", path.display());
@@ -141,17 +161,48 @@ pub(super) fn existing(path: &Path) -> Result<PathBuf> {
     Ok(real)
 }
 
-/// Refuses an existing tree that holds a place which the build writes to: it is not to be changed.
-pub(super) fn holds_nothing_of(tree: &Path, places: &[(&str, &Path)]) -> Result<()> {
-    match places.iter().find(|(_, place)| place.starts_with(tree)) {
-        Some((option, place)) => Err(Error::config(format!(
-            "{} is in the existing tree {}, which is not written to",
-            place.display(),
-            tree.display()
-        ))
-        .hint(format!("Name another place with {option}."))),
-        None => Ok(()),
+/// A place that the build writes to, by the option that names it.
+pub(super) struct Place<'a> {
+    pub option: &'a str,
+    pub path: &'a Path,
+    /// Whether a tree may lie in it: nothing else in it is replaced or cleaned away.
+    pub may_hold_trees: bool,
+}
+
+/// Refuses a tree that holds a place which the build writes to, or lies in one that is replaced or cleaned:
+/// an existing tree is not to be changed, and a new one is removed when the build ends, with all in it. The
+/// same for the directory of the results, which must be new or is replaced.
+pub(super) fn keep_apart((option, tree): (&str, &Path), places: &[Place<'_>]) -> Result<()> {
+    let real_tree = real(tree);
+    let apart = |place: &Place<'_>| -> Result<()> {
+        let (path, other) = (real(place.path), place.option);
+        let (inner, outer) = if path.starts_with(&real_tree) {
+            (format!("{other} {}", place.path.display()), format!("{option} {}", tree.display()))
+        } else if real_tree.starts_with(&path) && !place.may_hold_trees {
+            (format!("{option} {}", tree.display()), format!("{other} {}", place.path.display()))
+        } else {
+            return Ok(());
+        };
+        Err(Error::config(format!("{inner} is in {outer}"))
+            .hint(format!("Name two places of which none holds the other, with {option} and {other}.")))
+    };
+    Error::all(places.iter().filter_map(|place| apart(place).err()).collect())
+}
+
+/// An absolute path without links, as far as it is there.
+fn real(path: &Path) -> PathBuf {
+    let there = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
+    let Some((ancestor, mut real)) = there else { return path.to_owned() };
+    for component in path.strip_prefix(ancestor).unwrap_or(Path::new("")).components() {
+        match component {
+            // There is no link in what is not there.
+            Component::ParentDir => {
+                real.pop();
+            }
+            component => real.push(component),
+        }
     }
+    real
 }
 
 /// Refuses a directory for a tree that is there, or that cannot be made.
@@ -163,16 +214,19 @@ pub(super) fn new_directory(option: &str, path: &Path) -> Result<PathBuf> {
             .hint("Name a directory that is not there yet: what is in it is never replaced."));
     }
     let (Some(parent), Some(_)) = (path.parent(), path.file_name()) else {
-        return Err(Error::config(format!("{option} {} ends in no name", path.display())));
+        return Err(Error::config(format!("{option} {} ends in no name", path.display()))
+            .hint("Name the directory itself, not one by `..`."));
     };
     if !parent.is_dir() {
         return Err(Error::config(format!(
             "{}, which {option} is to be made in, is not there",
             parent.display()
-        )));
+        ))
+        .hint(format!("Make it with `mkdir -p {}`.", parent.display())));
     }
     rustix::fs::access(parent, rustix::fs::Access::WRITE_OK)
-        .context(Kind::Config, || format!("writing into {}", parent.display()))?;
+        .context(Kind::Config, || format!("writing into {}", parent.display()))
+        .map_err(|error| error.hint(format!("Name with {option} a directory where you may write.")))?;
     Ok(path)
 }
 
@@ -320,6 +374,30 @@ mod tests {
     }
 
     #[test]
+    fn what_says_what_is_in_a_new_tree_has_no_meaning_for_one_that_is_there() {
+        for name in appliance::settings::OF_NEW_TREES.iter().filter(|name| !name.ends_with("-file")) {
+            let tree = appliance::Tree { existing: Some("/srv/tree".into()), ..appliance::Tree::default() };
+            let mut appliance = Appliance { tree, ..Appliance::default() };
+            appliance::settings::find(name).unwrap().set(&mut appliance, "1").unwrap();
+            let says = format!("--{name} has no meaning");
+            assert!(without_meaning(&appliance).any(|error| error.message().contains(&says)), "{says}");
+        }
+    }
+
+    #[test]
+    fn what_does_nothing_for_a_tree_alone_is_told() {
+        let mut appliance = Appliance::default();
+        appliance.places.overwrite = true;
+        appliance.places.destination = Some("out".into());
+        appliance.tree.directory = Some("tree".into());
+        assert_eq!(without_effect(&appliance).count(), 0);
+        appliance.tree.only = true;
+        assert_eq!(without_effect(&appliance).count(), 2);
+        appliance.tree.directory = None;
+        assert!(without_effect(&appliance).all(|text| text.starts_with("--overwrite")));
+    }
+
+    #[test]
     fn memory_is_enough_and_there() {
         let (needed, there) = (Size::mib(1000), Size::mib(4000));
         assert_eq!(within(Memory::Fitting, needed, there).unwrap(), Size::mib(1280));
@@ -348,6 +426,7 @@ mod tests {
             ("/".into(), "exists"),
         ] {
             let error = new_directory("--chroot-dir", &path).unwrap_err();
+            assert_eq!(error.hints().len(), 1, "{error:?}");
             assert!(error.kind() == Kind::Config && error.message().contains(says), "{error}");
         }
     }
@@ -359,10 +438,34 @@ mod tests {
         for path in ["/", "/usr/..", "/etc/passwd", "/nowhere"] {
             assert_eq!(existing(Path::new(path)).unwrap_err().kind(), Kind::Config, "{path}");
         }
-        let places = [("--tmp", Path::new("/srv/tree/tmp")), ("--destdir", Path::new("/srv/out"))];
-        let error = holds_nothing_of(Path::new("/srv/tree"), &places).unwrap_err();
-        assert!(error.hints()[0].contains("--tmp"));
-        holds_nothing_of(Path::new("/srv/other"), &places).unwrap();
+    }
+
+    #[test]
+    fn places_do_not_hold_each_other() {
+        let room = tempfile::tempdir().unwrap();
+        let at = |name: &str| room.path().join(name);
+        std::fs::create_dir(at("tree")).unwrap();
+        std::os::unix::fs::symlink("tree", at("link")).unwrap();
+        for (tree, place, may_hold_trees, good) in [
+            ("tree", "out", false, true),
+            ("tree", "tree-2", false, true),
+            ("tree", "tree/out", false, false),
+            ("tree", "tree", true, false),
+            ("tree", "link/not/there", false, false),
+            ("link/new", "tree", false, false),
+            ("link/new", "tree", true, true),
+            ("new", "new/out", false, false),
+            ("new", "none/../new/out", false, false),
+            ("new", "new/../out", false, true),
+        ] {
+            let path = at(place);
+            let places = [Place { option: "--destdir", path: &path, may_hold_trees }];
+            let answer = keep_apart(("--chroot-dir", &at(tree)), &places);
+            assert_eq!(answer.is_ok(), good, "{tree} {place}");
+            if let Err(error) = answer {
+                assert!(error.kind() == Kind::Config && error.hints()[0].contains("--destdir"), "{error:?}");
+            }
+        }
     }
 
     #[test]

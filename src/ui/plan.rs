@@ -318,8 +318,10 @@ fn host(page: &mut Page, plan: &Plan) {
 fn output(page: &mut Page, plan: &Plan) {
     let output = &plan.output;
     page.heading("Output");
+    let list = output.package_list.as_ref().map(|path| path.display().to_string());
     if plan.tree.only {
-        return page.line("Tree", &output.directory.display().to_string());
+        page.line("Tree", &output.directory.display().to_string());
+        return page.some("Package list", list.as_deref());
     }
     let replaced = if output.overwrite { ", replaced if it exists" } else { "" };
     page.line("Directory", &format!("{}{replaced}", output.directory.display()));
@@ -330,7 +332,6 @@ fn output(page: &mut Page, plan: &Plan) {
     for (number, disk) in plan.images().enumerate() {
         page.line(if number == 0 { "Image" } else { "" }, &disk.image);
     }
-    let list = output.package_list.as_ref().map(|path| path.display().to_string());
     page.some("Package list", list.as_deref());
     for (number, raw) in output.raws.iter().enumerate() {
         let what = if raw.is_device { "block device" } else { "file" };

@@ -254,7 +254,7 @@ const SCRIPTS: &[Case] = &[
     bad("--templates motd", CONFIG, &["--templates"]),
     bad("--ssh-key nowhere.pub", CONFIG, &["--ssh-key", "nowhere.pub"]),
     file("--ssh-key bad", b"-----BEGIN OPENSSH PRIVATE KEY-----\n", &["--ssh-key", "private key", ".pub"]),
-    file("--ssh-user-key bad", b"not a key\n", &["--ssh-user-key", "not a key"]),
+    file("--ssh-user-key bad", b"not a key\n", &["--ssh-user-key", "line 1 is no public key"]),
     file("--ssh-user-key bad", b"# nothing\n", &["--ssh-user-key", "no key"]),
 ];
 

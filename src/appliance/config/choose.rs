@@ -21,25 +21,31 @@ pub struct Choice<'a> {
 
 impl Configuration {
     /// The settings that count for machines of `distro` for `hypervisor`, beside those that were `given`
-    /// otherwise, by name: these take the place of all that exclude them.
+    /// otherwise, as names and values: these take the place of all that exclude them.
     ///
     /// In each section the last one of a name counts, and where that has no value none does; of the sections
     /// the most special one that gives a value.
-    pub fn choose(&self, hypervisor: &str, distro: &str, given: &[&str]) -> Vec<Choice<'_>> {
+    pub fn choose(&self, hypervisor: &str, distro: &str, given: &[(&str, &str)]) -> Vec<Choice<'_>> {
         let pair = format!("{hypervisor}/{distro}");
         let sections = [DEFAULT, hypervisor, distro, pair.as_str()];
         let mut choices = Vec::new();
         for setting in settings::SETTINGS {
-            let is_given =
-                |name: &&str| *name == setting.name || settings::exclude_each_other(name, setting.name);
-            if !setting.scope.has(Some(hypervisor), Some(distro)) || given.iter().any(is_given) {
+            if !setting.scope.has(Some(hypervisor), Some(distro)) {
                 continue;
             }
             let of_section = |(rank, section): (usize, &&str)| self.in_section(setting, rank, section);
             choices.extend(sections.iter().enumerate().rev().find_map(of_section));
         }
+        choices.retain(|choice: &Choice<'_>| {
+            let own = (choice.setting.name, choice.text.as_str());
+            !given.iter().any(|given| given.0 == own.0 || settings::displaces(*given, own))
+        });
         let all = choices.clone();
         choices.retain(|choice| !all.iter().any(|other| other.excludes(choice)));
+        let is_existing = |name: &str| name == "existing-chroot";
+        let exists = given.iter().any(|(name, _)| is_existing(name))
+            || choices.iter().any(|choice| is_existing(choice.setting.name));
+        choices.retain(|choice| !exists || !settings::OF_NEW_TREES.contains(&choice.setting.name));
         choices
     }
 
@@ -70,7 +76,7 @@ impl Configuration {
 impl Choice<'_> {
     /// Whether this choice leaves no room for a weaker one.
     fn excludes(&self, other: &Choice<'_>) -> bool {
-        settings::exclude_each_other(self.setting.name, other.setting.name)
+        settings::displaces((self.setting.name, &self.text), (other.setting.name, &other.text))
             && self.strength > other.strength
             && !self.setting.is_off(&self.text)
     }

@@ -75,11 +75,34 @@ fn of_two_settings_that_exclude_each_other_the_stronger_one_counts() {
     assert_eq!((appliance.disks.part, appliance.sizes.root), (None, Some(Size::mib(2048))));
     let configuration = read(&["[kvm]\npart = layout\nmem = 1\n"]).unwrap();
     let names: Vec<&str> = configuration
-        .choose("kvm", "debian", &["rootsize"])
+        .choose("kvm", "debian", &[("rootsize", "1G")])
         .iter()
         .map(|choice| choice.setting.name)
         .collect();
     assert_eq!(names, ["mem"]);
+}
+
+#[test]
+fn an_option_leaves_no_room_for_what_contradicts_it() {
+    let text = "[DEFAULT]\nuser = bob\naddpkg = vim\npass-file = /nowhere\nlibvirt = qemu:///system\nraw = /dev/x\n\
+                network = default\nip = 192.0.2.7\nmask = 24\ngw = 192.0.2.1\ndns = 192.0.2.2\nmem = 1\n";
+    let configuration = read(&[text]).unwrap();
+    let left = |given: &[(&str, &str)], gone: &[&str]| {
+        let choices = configuration.choose("kvm", "debian", given);
+        let is_there = |name: &&&str| choices.iter().any(|choice| choice.setting.name == **name);
+        assert_eq!(gone.iter().find(is_there), None, "{given:?}");
+        assert_eq!(choices.len() + gone.len(), 11, "{given:?}");
+    };
+    left(&[], &[]);
+    left(&[("existing-chroot", "/srv/tree")], &["user", "addpkg", "pass-file"]);
+    left(&[("only-chroot", "yes")], &["libvirt", "raw"]);
+    left(&[("bridge", "br0")], &["network"]);
+    left(&[("ip", "dhcp")], &["ip", "mask", "gw"]);
+    left(&[("ip", "192.0.2.8")], &["ip"]);
+    let text = "[DEFAULT]\nonly-chroot = yes\nexisting-chroot =\n[kvm]\nraw = /dev/x\nexisting-chroot = /srv/tree\nuser = bob\n";
+    let appliance = chosen(&[text], "kvm", "debian");
+    assert!(!appliance.tree.only && appliance.disks.raw == [std::path::Path::new("/dev/x")]);
+    assert_eq!(appliance.users.name, None);
 }
 
 #[test]

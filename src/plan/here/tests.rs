@@ -143,3 +143,25 @@ fn the_bootstrap_tool_is_the_fastest_that_can_be_used() {
         assert_eq!(found, expected, "{option:?} {mmdebstrap:?} {debootstrap:?}");
     }
 }
+
+#[test]
+fn results_trees_and_what_is_written_lie_apart() {
+    let room = tempfile::tempdir().unwrap();
+    let at = |name: &str| room.path().join(name);
+    for (results, tree, option, written, good) in [
+        ("out", "build", "--tmp", "tmp", true),
+        ("out", "tmp/build", "--tmp", "tmp", true),
+        ("tmp/out", "tmp/build", "--tmp", "tmp", true),
+        ("cache/out", "build", "--cache-dir", "cache", true),
+        ("build/out", "build", "--tmp", "tmp", false),
+        ("out", "out/build", "--tmp", "tmp", false),
+        ("out", "build", "--cache-dir", "out/cache", false),
+        ("out", "cache/build", "--cache-dir", "cache", false),
+        ("out", "build", "--manifest", "build/list", false),
+        ("out", "build", "--raw", "build/disk", false),
+    ] {
+        let (results, tree, written) = (at(results), at(tree), at(written));
+        let answer = are_apart((DESTDIR, &results), &[(CHROOT_DIR, &tree)], &[(option, &written)]);
+        assert_eq!(answer.is_ok(), good, "{results:?} {tree:?} {written:?}: {answer:?}");
+    }
+}
