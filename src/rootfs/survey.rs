@@ -6,7 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, AtFlags, OFlags};
+use rustix::io::Errno;
+use rustix::thread::CapabilitySets;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -14,10 +16,12 @@ use super::packages;
 use crate::disk::bootloader;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::tree::{self, Root};
+use crate::plan::ExistingTree;
 use crate::suite::Suite;
 
-/// As whom the kernel shows owners that a user namespace does not know.
+/// As whom the kernel shows owners and groups that a user namespace does not know.
 const OVERFLOW_UID: &str = "/proc/sys/kernel/overflowuid";
+const OVERFLOW_GID: &str = "/proc/sys/kernel/overflowgid";
 
 /// What was found.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -85,6 +89,19 @@ pub fn survey(path: &Path, suite: &Suite, architecture: &str) -> Result<Survey> 
     Ok(Survey { fingerprint, bytes, newest, architecture, problems })
 }
 
+/// Looks whether a tree is still what the plan was made of: the identity of the image says what is in it.
+///
+/// # Errors
+///
+/// [`Kind::Build`] where it is not; those of [`survey`] else.
+pub(super) fn is_unchanged(tree: &ExistingTree, suite: &Suite, architecture: &str) -> Result<()> {
+    if survey(&tree.path, suite, architecture)?.fingerprint == tree.fingerprint {
+        return Ok(());
+    }
+    Err(Error::build(format!("the tree {} was changed since the plan was made", tree.path.display()))
+        .hint("Run the command again."))
+}
+
 /// A tree whose own directory is not root's was made by an ordinary user, seen with other eyes than that
 /// user's: all owners would be wrong.
 fn owner_problem(path: &Path, uid: u32) -> Option<Error> {
@@ -108,27 +125,38 @@ fn line(path: &Path, metadata: &Metadata) -> Vec<u8> {
     line
 }
 
-/// Tells owners that this user namespace does not know.
+/// Tells owners and groups that this user namespace does not know.
 struct Strangers {
-    /// As whom they are shown; none where every owner is known.
-    shown_as: Option<u32>,
+    /// As whom owners are shown; none where every one is known.
+    user: Option<u32>,
+    /// As what groups are shown; none where every one is known.
+    group: Option<u32>,
 }
 
 impl Strangers {
     fn of_this_namespace() -> Result<Strangers> {
-        let context = || "reading the mapping of user ids".to_owned();
-        let map = std::fs::read_to_string("/proc/self/uid_map").context(Kind::Host, context)?;
-        let overflow = std::fs::read_to_string(OVERFLOW_UID).context(Kind::Host, context)?;
-        let knows_all = is_whole(&map);
-        Ok(Strangers { shown_as: if knows_all { None } else { overflow.trim().parse().ok() } })
+        let shown = |map: &str, overflow: &str| -> Result<Option<u32>> {
+            let context = || "reading the mapping of user ids".to_owned();
+            let map = std::fs::read_to_string(map).context(Kind::Host, context)?;
+            let overflow = std::fs::read_to_string(overflow).context(Kind::Host, context)?;
+            Ok(if is_whole(&map) { None } else { overflow.trim().parse().ok() })
+        };
+        let user = shown("/proc/self/uid_map", OVERFLOW_UID)?;
+        Ok(Strangers { user, group: shown("/proc/self/gid_map", OVERFLOW_GID)? })
     }
 
     fn refuse(&self, tree: &Path, file: &Path, metadata: &Metadata) -> Result<()> {
-        if self.shown_as != Some(metadata.uid()) || !is_strange(file, metadata) {
+        let user = self.user == Some(metadata.uid()) && is_strange(file, metadata);
+        let group = || self.group == Some(metadata.gid()) && has_strange_group(file, metadata);
+        if !user && !group() {
             return Ok(());
         }
         let (tree, file) = (tree.display(), file.display());
-        Err(Error::config(format!("{file} in the tree belongs to neither you nor your subordinate ids"))
+        let what = match user {
+            true => "belongs to neither you nor your subordinate ids",
+            false => "has a group that is neither yours nor among your subordinate ids",
+        };
+        Err(Error::config(format!("{file} in the tree {what}"))
             .hint(format!("A tree that root has made becomes a disk as root: run rvmb with sudo, or make {tree} anew with --only-chroot.")))
     }
 }
@@ -147,6 +175,33 @@ fn is_strange(file: &Path, metadata: &Metadata) -> bool {
         std::fs::File::options().read(true).custom_flags(flags.bits().cast_signed()).open(file)
     };
     (metadata.is_file() || metadata.is_dir()) && opened().is_err()
+}
+
+/// Whether the group is really not known, or is the group that the guest has by that number. Who is not the
+/// owner and may override permissions may write wherever both owner and group are known, and only there
+/// (user_namespaces(7), "Capabilities"); nothing is written. What everybody may write to is taken for known,
+/// and so is everything on a kernel before Linux 5.8.
+fn has_strange_group(file: &Path, metadata: &Metadata) -> bool {
+    if !metadata.is_file() && !metadata.is_dir() {
+        return false;
+    }
+    // Credentials are a thread's own, and this one ends with the question.
+    let asked = std::thread::scope(|scope| scope.spawn(|| may_write_as_another(file)).join());
+    matches!(asked, Ok(Err(Errno::ACCESS)))
+}
+
+/// Whether a user who is not root and has root's rights may write. The calling thread is that user afterwards.
+#[expect(unsafe_code, reason = "no crate here has setfsuid")]
+fn may_write_as_another(file: &Path) -> rustix::io::Result<()> {
+    /// Neither root nor whoever owns much of a tree.
+    const ANOTHER: libc::uid_t = 1;
+    // SAFETY: it takes a number, and changes nothing but this thread's identity for file systems.
+    unsafe { libc::setfsuid(ANOTHER) };
+    // That took away what root may do with files (capabilities(7), "Effect of user ID changes").
+    let rights = rustix::thread::capabilities(None)?;
+    let all = CapabilitySets { effective: rights.permitted, ..rights };
+    rustix::thread::set_capabilities(None, all)?;
+    rustix::fs::accessat(rustix::fs::CWD, file, Access::WRITE_OK, AtFlags::EACCESS)
 }
 
 #[cfg(test)]
@@ -168,8 +223,13 @@ mod tests {
             assert!(text.contains(lacking), "{lacking} in {text}");
         }
         assert_eq!(look().fingerprint, empty.fingerprint);
+        let (path, fingerprint) = (room.path().to_owned(), empty.fingerprint.clone());
+        let tree = ExistingTree { path, fingerprint, size: crate::units::Size(0) };
+        is_unchanged(&tree, suite, "amd64").unwrap();
         root.set_mode("/etc/hostname", 0o600).unwrap();
         assert_ne!(look().fingerprint, empty.fingerprint);
+        let error = is_unchanged(&tree, suite, "amd64").unwrap_err();
+        assert!(error.message().contains("was changed") && !error.hints().is_empty(), "{error}");
         let dpkg = "Package: dpkg\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n";
         root.write(packages::STATUS, 0o644, dpkg).unwrap();
         let found = look();
@@ -182,6 +242,21 @@ mod tests {
     fn a_tree_is_roots() {
         assert!(owner_problem(Path::new("/srv/tree"), 0).is_none());
         assert!(owner_problem(Path::new("/srv/tree"), 1004).unwrap().message().contains("1004"));
+    }
+
+    #[test]
+    fn a_group_is_asked_for_and_nothing_else_changes() {
+        if !crate::testing::is_root() {
+            return;
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::os::unix::fs::chown(file.path(), Some(1004), Some(65534)).unwrap();
+        let metadata = file.path().metadata().unwrap();
+        assert!(!has_strange_group(file.path(), &metadata), "here all groups are known");
+        let strangers = Strangers { user: None, group: Some(65534) };
+        strangers.refuse(Path::new("/"), file.path(), &metadata).unwrap();
+        // Still root, in this thread.
+        assert_eq!(tempfile::tempfile().unwrap().metadata().unwrap().uid(), 0);
     }
 
     #[test]
