@@ -124,6 +124,9 @@ impl Begun<'_> {
     }
 
     /// Waits for the worker and delivers. `recorder` is among those that `runner` speaks to.
+    ///
+    /// Up to the point of no return everything is looked at that could speak against delivery. Behind it the
+    /// output directory comes first, at once and whole: whatever fails then, it stays.
     pub fn finish(mut self, runner: &Runner, recorder: &Recorder) -> Result<Receipt> {
         let plan = &self.planned.plan;
         let output = &plan.output;
@@ -150,17 +153,23 @@ impl Begun<'_> {
             if output.overwrite {
                 deliver::libvirt::may_be_replaced(plan, runner)?;
             }
+            let places = deliver::raw::open(plan, &self.partial, runner)?;
             self.worker.commit()?;
-            deliver::raw::write(plan, &self.partial, runner)?;
             deliver::local::put_in_place(&self.partial, &output.directory, output.overwrite)?;
-            list.map_or(Ok(()), Beside::put_in_place)?;
+            // From here on nobody removes the results, whatever fails.
+            self.worker.release();
+            // What was replaced, if anything was.
+            if let Err(error) = tree::remove(&self.partial) {
+                sink.emit(Event::Warning { text: format!("removing what was replaced: {error}") });
+            }
+            deliver::raw::write(plan, places, &output.directory, runner)
+                .and_then(|()| list.map_or(Ok(()), Beside::put_in_place))
+                .map_err(|error| {
+                    let place = output.directory.display();
+                    error.within(format!("the results are in {place}, and stay, but not all was done"))
+                })?;
             Ok(((), Outcome::Done))
         })?;
-        self.worker.release();
-        // What was replaced, if anything was.
-        if let Err(error) = tree::remove(&self.partial) {
-            sink.emit(Event::Warning { text: format!("removing what was replaced: {error}") });
-        }
         deliver::libvirt::define(plan, runner)?;
         let images = plan.disks.iter().map(|disk| output.directory.join(&disk.image)).collect();
         Ok(Receipt { images, directory: output.directory.clone() })

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::promises::{self, Place, Promises};
+use super::promises::{self, Mark, Place, Promises};
 use super::vmdk;
 use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::MANIFEST;
@@ -56,9 +56,10 @@ fn located(manifest: &Path, place: Place) -> Result<Image> {
             let path = manifest.with_file_name(name);
             Ok(Image { format: detect(&path)?, path })
         }
-        Place::Raw(path) => {
+        Place::Raw(path, mark) => {
             is_of_someone_trusted(manifest)?;
             is_file_or_disk(&path)?;
+            is_the_one(manifest, &path, mark)?;
             // A guest writes to its disk whatever it likes, the header of another format, too.
             Ok(Image { path, format: Format::Raw })
         }
@@ -91,6 +92,20 @@ fn is_of_someone_trusted(manifest: &Path) -> Result<()> {
     }
     Err(Error::usage(format!("{} names a disk elsewhere, and belongs to somebody else", manifest.display()))
         .hint("If you trust whoever made it, name the disk itself."))
+}
+
+/// Refuses a disk elsewhere that is not the one which the manifest was written with: whoever downloads a
+/// manifest owns it, and it may name any disk of this host.
+fn is_the_one(manifest: &Path, disk: &Path, mark: Mark) -> Result<()> {
+    let context = || format!("reading {}", disk.display());
+    let file = std::fs::File::open(disk).context(Kind::Usage, context)?;
+    let mut start = Vec::new();
+    file.take(Mark::LOOKED_AT as u64).read_to_end(&mut start).context(Kind::Usage, context)?;
+    if mark.is_at(&start) {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{} is not the disk that {} is about", disk.display(), manifest.display()))
+        .hint("If it is the disk that you mean, name the disk itself."))
 }
 
 /// Formats of a disk image.
@@ -207,13 +222,21 @@ mod tests {
         let disk = directory.path().join("elsewhere");
         let path = disk.display();
         let text = format!(
-            r#"{{"plan": {{"disks": [{{"image": "{path}"}}], "output": {{"raws": [{{"path": "{path}"}}]}}}}}}"#
+            r#"{{"plan": {{"disks": [{{"image": "{path}", "table": "msdos", "guid": "01020304-0000-0000-0000-000000000000"}}],
+                "output": {{"raws": [{{"path": "{path}"}}]}}}}}}"#
         );
         let manifest = directory.path().join(MANIFEST);
         std::fs::write(&manifest, text).unwrap();
         assert_eq!(find(directory.path()).unwrap_err().kind(), Kind::Usage);
         // Whatever a guest has written to its start.
-        std::fs::write(&disk, b"QFI\xfb\0\0\0\x03").unwrap();
+        let mut start = b"QFI\xfb\0\0\0\x03".to_vec();
+        start.resize(512, 0);
+        std::fs::write(&disk, &start).unwrap();
+        let error = find(directory.path()).unwrap_err();
+        assert!(error.message().contains("is not the disk"), "{error}");
+        start[440..444].copy_from_slice(&[4, 3, 2, 1]);
+        start[510..].copy_from_slice(&[0x55, 0xaa]);
+        std::fs::write(&disk, &start).unwrap();
         let subject = find(directory.path()).unwrap();
         assert_eq!(subject.images, [Image { path: disk, format: Format::Raw }]);
         if rustix::process::geteuid().is_root() {

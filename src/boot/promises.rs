@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::plan::{GuestNetwork, Mac};
@@ -29,8 +30,39 @@ pub(super) struct Promises {
 pub(super) enum Place {
     /// In a file of that name beside the manifest.
     Image(String),
-    /// In a file or block device somewhere.
-    Raw(PathBuf),
+    /// In a file or block device somewhere, with what the disk is told from others by.
+    Raw(PathBuf, Mark),
+}
+
+/// By what a disk is told from all others: the beginning of its partition table says it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Mark {
+    /// The identity in its GUID partition table.
+    guid: Uuid,
+    /// Whether it has an msdos partition table, whose signature is made of that.
+    is_msdos: bool,
+}
+
+impl Mark {
+    /// How many bytes of a disk are looked at: both tables begin there.
+    pub(super) const LOOKED_AT: usize = 1024;
+
+    /// Whether the disk that begins so is the one.
+    pub(super) fn is_at(self, start: &[u8]) -> bool {
+        /// Where signature and end are (UEFI specification 2.10, 5.2.1 "Legacy Master Boot Record").
+        const SIGNATURE: usize = 440;
+        const END: usize = 510;
+        /// Where the header of the table is, and the identity in it (5.3.2 "GPT Header").
+        const HEADER: usize = 512;
+        const IDENTITY: usize = HEADER + 56;
+        let has = |at: usize, bytes: &[u8]| start.get(at..).is_some_and(|rest| rest.starts_with(bytes));
+        let (signature, ..) = self.guid.as_fields();
+        match self.is_msdos {
+            // A disk without a table, or with one of the other kind, has zeros there.
+            true => signature != 0 && has(SIGNATURE, &signature.to_le_bytes()) && has(END, &[0x55, 0xaa]),
+            false => has(HEADER, b"EFI PART") && has(IDENTITY, &self.guid.to_bytes_le()),
+        }
+    }
 }
 
 /// The first user.
@@ -123,6 +155,8 @@ struct RawDisk {
 struct Disk {
     image: String,
     #[serde(default)]
+    guid: Uuid,
+    #[serde(default)]
     table: String,
     #[serde(default)]
     partitions: Vec<Volume>,
@@ -177,7 +211,7 @@ pub(super) fn parse(text: &str) -> Result<(Vec<Place>, Promises)> {
     let storage = storage(&disks);
     let mut raws = output.raws.into_iter();
     let place = |disk: Disk| match raws.next() {
-        Some(raw) => Ok(Place::Raw(raw.path)),
+        Some(raw) => Ok(Place::Raw(raw.path, Mark { guid: disk.guid, is_msdos: disk.table == "msdos" })),
         None => beside(disk.image),
     };
     let places = disks.into_iter().map(place).collect::<Result<_>>()?;
@@ -282,6 +316,22 @@ mod tests {
             swaps: 2,
         };
         assert_eq!(storage, expected);
+    }
+
+    #[test]
+    fn a_disk_is_told_by_its_table() {
+        let guid = uuid::uuid!("01234567-89ab-cdef-0123-456789abcdef");
+        let (gpt, msdos) = (Mark { guid, is_msdos: false }, Mark { guid, is_msdos: true });
+        let mut start = vec![0; Mark::LOOKED_AT];
+        assert!(!gpt.is_at(&start) && !msdos.is_at(&start) && !gpt.is_at(b"") && !msdos.is_at(b""));
+        start[440..444].copy_from_slice(&[0x67, 0x45, 0x23, 0x01]);
+        (start[510], start[511]) = (0x55, 0xaa);
+        assert!(!gpt.is_at(&start) && msdos.is_at(&start));
+        assert!(!Mark { guid: Uuid::nil(), is_msdos: true }.is_at(&[0; Mark::LOOKED_AT]));
+        start[512..520].copy_from_slice(b"EFI PART");
+        start[568..584].copy_from_slice(&guid.to_bytes_le());
+        assert!(gpt.is_at(&start));
+        assert!(!Mark { guid: Uuid::from_u128(1), is_msdos: false }.is_at(&start));
     }
 
     #[test]

@@ -50,7 +50,8 @@ pub fn define(plan: &Plan, runner: &Runner) -> Result<()> {
                 quote(&file.to_string())
             ))
     })?;
-    let text = format!("libvirt knows {name} now: start it with `virsh -c {uri} start {name} --console`");
+    let address = quote(uri);
+    let text = format!("libvirt knows {name} now: start it with `virsh -c {address} start {name} --console`");
     runner.sink().emit(Event::Info { text });
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Files and block devices that are there already: a finished disk is written onto them.
 //!
-//! The worker leaves such a disk beside the other results, whole. Only when nothing else can fail any more
-//! is it written onto its place, in one go; until then that place is as it was. What was there before must
+//! The worker leaves such a disk beside the other results, whole. Before anything is put into its place,
+//! [`open`] looks whether each of these is still what the plan has looked at, and takes it; only when the
+//! results are there does [`write`] write onto it, in one go. What was there before must
 //! not shine through: where the disk has holes, the place is made to read as zeros, for file systems are
 //! made with the promise that what they have not written is zero.
 
@@ -17,9 +18,9 @@ use rustix::io::Errno;
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::Event;
 use crate::format::extents;
-use crate::host::in_use;
+use crate::host::in_use::{self, Identity};
 use crate::host::run::Runner;
-use crate::plan::{Plan, RawDisk};
+use crate::plan::{self, Plan, RawDisk};
 use crate::units::{MIB, Size};
 
 /// Bytes that are copied at once.
@@ -34,58 +35,88 @@ pub fn name(number: usize) -> String {
     format!("disk{number}.raw")
 }
 
-/// Writes the disks in `partial` onto their places, and removes them from there.
+/// Takes the places for the disks in `partial`, for this process alone. What was looked at when the plan was
+/// made, is looked at again: a build takes minutes, and paths may lead elsewhere by now.
 ///
 /// # Errors
 ///
-/// [`Kind::Delivery`]. A place that somebody uses by now is as it was; where writing failed it holds a part
-/// of a disk.
-pub fn write(plan: &Plan, partial: &Path, runner: &Runner) -> Result<()> {
-    for (number, (raw, disk)) in plan.output.raws.iter().zip(&plan.disks).enumerate() {
+/// [`Kind::Delivery`] where a place is another one, is used, or holds something by now; all are as they were.
+pub fn open(plan: &Plan, partial: &Path, runner: &Runner) -> Result<Vec<File>> {
+    let places = plan.output.raws.iter().enumerate();
+    let opened = places.map(|(number, raw)| {
+        let needed = partial.join(name(number)).metadata();
+        let needed = needed.context(Kind::Delivery, || format!("looking at the disk {}", name(number)))?;
+        open_one(raw, needed.len(), plan.output.overwrite, runner).map_err(|error| {
+            error.of(Kind::Delivery).within(format!("--raw {} was not written to", raw.path.display()))
+        })
+    });
+    opened.collect()
+}
+
+/// Takes the place for a disk of `size` bytes.
+fn open_one(raw: &RawDisk, size: u64, overwrite: bool, runner: &Runner) -> Result<File> {
+    let path = raw.path.display();
+    let context = || format!("looking at {path}");
+    in_use::check(&raw.path, &raw.path.metadata().context(Kind::Delivery, context)?)?;
+    let file = in_use::open(&raw.path)?;
+    if Identity::of(&file.metadata().context(Kind::Delivery, context)?) != raw.identity {
+        return Err(Error::new(Kind::Delivery, format!("{path} became another file or device meanwhile"))
+            .hint("Run the command again, if it is still the one that you mean."));
+    }
+    if !overwrite {
+        plan::holds_nothing(raw, runner)?;
+    }
+    let room = in_use::size(&file).context(Kind::Delivery, context)?;
+    if room < size && (raw.is_device || room > 0) {
+        return Err(Error::new(
+            Kind::Delivery,
+            format!("{path} became smaller meanwhile: it has {}, and the disk {}", Size(room), Size(size)),
+        ));
+    }
+    Ok(file)
+}
+
+/// Writes the disks in `directory` onto their places, which [`open`] has taken, and removes them from there.
+///
+/// # Errors
+///
+/// [`Kind::Delivery`]. The place where writing failed holds a part of a disk, and the disk is in `directory`.
+pub fn write(plan: &Plan, places: Vec<File>, directory: &Path, runner: &Runner) -> Result<()> {
+    let disks = plan.output.raws.iter().zip(&plan.disks);
+    for (number, (target, (raw, disk))) in places.into_iter().zip(disks).enumerate() {
         let text = format!("writing {} onto {}", disk.size, raw.path.display());
         runner.sink().emit(Event::Info { text });
-        let from = partial.join(name(number));
+        let from = directory.join(name(number));
         let used = disk.partitions.iter().map(|partition| partition.start + partition.size.bytes()).max();
-        write_one(&from, raw, used.unwrap_or(0)).map_err(|error| error.of(Kind::Delivery))?;
+        write_one(&from, raw, &target, used.unwrap_or(0)).map_err(|error| {
+            error.hint(format!("The disk is whole in {}: it can be copied from there.", from.display()))
+        })?;
         std::fs::remove_file(&from).context(Kind::Delivery, || format!("removing {}", from.display()))?;
     }
     Ok(())
 }
 
-/// Writes the disk in the file `from`, whose partitions end at `used`.
-fn write_one(from: &Path, raw: &RawDisk, used: u64) -> Result<()> {
+/// Writes the disk in the file `from`, whose partitions end at `used`, onto `target`, which `raw` leads to.
+fn write_one(from: &Path, raw: &RawDisk, target: &File, used: u64) -> Result<()> {
     let reading = || format!("reading {}", from.display());
     let source = File::open(from).context(Kind::Delivery, reading)?;
     let size = source.metadata().context(Kind::Delivery, reading)?.len();
-    let target = in_use::open(&raw.path)?;
-    let room = in_use::size(&raw.path)?;
-    if room < size && (raw.is_device || room > 0) {
-        return Err(Error::new(
-            Kind::Delivery,
-            format!(
-                "{} became smaller meanwhile: it has {}, and the disk {}",
-                raw.path.display(),
-                Size(room),
-                Size(size)
-            ),
-        ));
-    }
     let context = || format!("writing the disk onto {}, which holds a part of it now", raw.path.display());
     let extents = extents::of(&source, size).context(Kind::Delivery, reading)?;
     let free = used..size.saturating_sub(TAIL);
     let written = || -> io::Result<()> {
-        if room == 0 {
+        if !raw.is_device && in_use::size(target)? == 0 {
             target.set_len(size)?;
         }
         for hole in holes(&extents, size) {
             let (before, unused, behind) = split(&hole, &free);
-            clear(&target, before)?;
-            clear(&target, behind)?;
+            clear(target, before)?;
+            clear(target, behind)?;
             // No file system reads there before it has written there.
-            let _ = punch(&target, &unused);
+            let _ = punch(target, &unused);
         }
         for extent in extents {
-            copy(&source, &target, extent)?;
+            copy(&source, target, extent)?;
         }
         target.sync_all()
     };
@@ -179,6 +210,17 @@ mod tests {
         file
     }
 
+    /// The place that a path leads to now.
+    fn raw(path: &Path, size: u64) -> RawDisk {
+        let metadata = path.metadata().unwrap();
+        let is_device = !metadata.is_file();
+        RawDisk { path: path.to_owned(), is_device, size: Size(size), identity: Identity::of(&metadata) }
+    }
+
+    fn runner() -> Runner {
+        Runner::new(std::sync::Arc::new(crate::event::Silent))
+    }
+
     #[test]
     fn nothing_of_what_was_there_shines_through() {
         let places = [0, MIB + 5, 5 * MIB, SIZE - 1];
@@ -186,8 +228,9 @@ mod tests {
         for old in [SIZE, 0, SIZE + 300] {
             let target = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(target.path(), vec![7; to_usize(old)]).unwrap();
-            let raw = RawDisk { path: target.path().to_owned(), is_device: false, size: Size(old) };
-            write_one(source.path(), &raw, 6 * MIB).unwrap();
+            let raw = raw(target.path(), old);
+            let place = open_one(&raw, SIZE, true, &runner()).unwrap();
+            write_one(source.path(), &raw, &place, 6 * MIB).unwrap();
             let found = std::fs::read(target.path()).unwrap();
             let wanted = std::fs::read(source.path()).unwrap();
             assert!(found[..to_usize(SIZE)] == wanted, "a file of {old} bytes");
@@ -227,7 +270,7 @@ mod tests {
         let path = Path::new(&device.1);
         let metadata = path.metadata().unwrap();
         in_use::check(path, &metadata).unwrap();
-        assert_eq!(in_use::size(path).unwrap(), SIZE + 512);
+        assert_eq!(in_use::size(&File::open(path).unwrap()).unwrap(), SIZE + 512);
         let error = in_use::check(target.path(), &target.path().metadata().unwrap()).unwrap_err();
         assert!(error.message().ends_with(&format!("is attached to {}", device.1)), "{error}");
         let exclusively = rustix::fs::OFlags::EXCL.bits().cast_signed();
@@ -236,8 +279,11 @@ mod tests {
         assert!(error.message().contains("is used by the kernel"), "{error}");
         drop(taken);
 
-        let raw = RawDisk { path: path.to_owned(), is_device: true, size: Size(SIZE + 512) };
-        write_one(source.path(), &raw, 6 * MIB).unwrap();
+        let raw = raw(path, SIZE + 512);
+        let error = open_one(&raw, SIZE, false, &runner()).unwrap_err();
+        assert!(error.message().ends_with("holds data"), "{error}");
+        let place = open_one(&raw, SIZE, true, &runner()).unwrap();
+        write_one(source.path(), &raw, &place, 6 * MIB).unwrap();
         let found = std::fs::read(path).unwrap();
         assert!(found[..to_usize(SIZE)] == std::fs::read(source.path()).unwrap());
         assert!(found[to_usize(SIZE)..].iter().all(|byte| *byte == 7), "what is no part of the disk stays");
@@ -245,13 +291,30 @@ mod tests {
 
     #[test]
     fn what_became_too_small_stays_as_it_was() {
-        let source = disk(&[0]);
         let target = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(target.path(), "precious").unwrap();
-        let raw = RawDisk { path: target.path().to_owned(), is_device: false, size: Size(SIZE) };
-        let error = write_one(source.path(), &raw, 2 * MIB).unwrap_err();
+        let raw = raw(target.path(), SIZE);
+        let error = open_one(&raw, SIZE, true, &runner()).unwrap_err();
         assert!(error.kind() == Kind::Delivery && error.message().contains("became smaller"), "{error}");
         assert_eq!(std::fs::read(target.path()).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn what_became_another_file_or_holds_something_by_now_is_refused() {
+        let room = tempfile::tempdir().unwrap();
+        let [place, other] = ["place", "other"].map(|name| room.path().join(name));
+        File::create(&place).unwrap();
+        let raw = raw(&place, 0);
+        drop(open_one(&raw, SIZE, false, &runner()).unwrap());
+        if crate::testing::has("blkid") {
+            std::fs::write(&place, vec![b'x'; to_usize(SIZE)]).unwrap();
+            let error = open_one(&raw, SIZE, false, &runner()).unwrap_err();
+            assert!(error.message().ends_with("holds data"), "{error}");
+        }
+        File::create(&other).unwrap();
+        std::fs::rename(&other, &place).unwrap();
+        let error = open_one(&raw, SIZE, true, &runner()).unwrap_err();
+        assert!(error.message().contains("became another"), "{error}");
     }
 
     #[test]

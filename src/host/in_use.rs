@@ -6,16 +6,34 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Seek, SeekFrom};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, fcntl_lock, major, minor};
+use rustix::fs::{OFlags, major, minor};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Kind, Result};
 
 /// What sysfs has of a block device, by its numbers.
 const DEVICES: &str = "/sys/dev/block";
+
+/// What tells a file or block device from every other one: a path may lead to another one later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    file_system: u64,
+    inode: u64,
+    /// Of a device.
+    numbers: u64,
+}
+
+impl Identity {
+    /// That of what the metadata were asked of.
+    pub fn of(metadata: &Metadata) -> Identity {
+        Identity { file_system: metadata.dev(), inode: metadata.ino(), numbers: metadata.rdev() }
+    }
+}
 
 /// Refuses a file or block device that somebody uses.
 ///
@@ -57,22 +75,44 @@ pub fn open(path: &Path) -> Result<File> {
         opened => opened.context(Kind::Config, context)?,
     };
     // QEMU locks the images of its machines by bytes (QEMU, block/file-posix.c).
-    match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+    match lock(&file) {
         Ok(()) => Ok(file),
         Err(Errno::AGAIN | Errno::ACCESS) => Err(used("another program, such as a virtual machine")),
         Err(error) => Err(error).context(Kind::Config, || format!("locking {}", path.display())),
     }
 }
 
+/// Locks all of a file for writing, for as long as it is open here. A lock of the open file description, as
+/// QEMU's are: one of the process (`F_SETLK`) would go with the first other handle on the same file that this
+/// process closes (fcntl_locking(2)).
+fn lock(file: &File) -> Result<(), Errno> {
+    // The numbers are small ones, whatever the types are called.
+    let lock = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    match set_lock(file, &lock) {
+        0 => Ok(()),
+        _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)),
+    }
+}
+
+#[expect(unsafe_code, reason = "no crate here has locks of open file descriptions")]
+fn set_lock(file: &File, lock: &libc::flock) -> libc::c_int {
+    // SAFETY: the descriptor is open for as long as `file` is borrowed, and the kernel only reads the lock.
+    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, std::ptr::from_ref(lock)) }
+}
+
 /// Bytes of a file or a block device.
 ///
 /// # Errors
 ///
-/// [`Kind::Config`] where it cannot be opened.
-pub fn size(path: &Path) -> Result<u64> {
-    let context = || format!("asking for the size of {}", path.display());
-    let mut file = File::open(path).context(Kind::Config, context)?;
-    file.seek(SeekFrom::End(0)).context(Kind::Config, context)
+/// That of the kernel where it does not tell.
+pub fn size(mut file: &File) -> std::io::Result<u64> {
+    file.seek(SeekFrom::End(0))
 }
 
 /// Whether two block devices are the same, or one is a partition of the other.
@@ -215,6 +255,40 @@ mod tests {
         assert!(error.message().contains("such as a virtual machine"), "{error}");
         drop(holder);
         std::fs::remove_file(held).unwrap();
+    }
+
+    #[test]
+    fn what_is_open_here_is_taken_for_everybody_else() {
+        if !crate::testing::has("python3") {
+            return;
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), vec![0; 4096]).unwrap();
+        let held = open(file.path()).unwrap();
+        assert_eq!(size(&held).unwrap(), 4096);
+        // What this process does with the file elsewhere lets go of nothing.
+        assert_eq!(size(&File::open(file.path()).unwrap()).unwrap(), 4096);
+        assert!(open(file.path()).unwrap_err().message().contains("such as a virtual machine"));
+        let script = "import fcntl, struct, sys\nfile = open(sys.argv[1], 'r+b')\n\
+                      fcntl.fcntl(file, 37, struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, 201, 1, 0))\n";
+        let runner = crate::host::run::Runner::new(std::sync::Arc::new(crate::event::Silent));
+        let other = || runner.command("python3").args(["-c", script]).arg(file.path()).run();
+        assert!(other().is_err());
+        drop(held);
+        other().unwrap();
+    }
+
+    #[test]
+    fn an_identity_is_of_the_file_and_not_of_its_path() {
+        let room = tempfile::tempdir().unwrap();
+        let [one, two] = ["one", "two"].map(|name| room.path().join(name));
+        let identity = |path: &Path| Identity::of(&path.metadata().unwrap());
+        std::fs::write(&one, "1").unwrap();
+        std::fs::write(&two, "2").unwrap();
+        let before = identity(&one);
+        assert_ne!(before, Identity::default());
+        std::fs::rename(&two, &one).unwrap();
+        assert_ne!(identity(&one), before);
     }
 
     #[test]

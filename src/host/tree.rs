@@ -153,7 +153,7 @@ impl Root {
         let Some(file) = self.open_file(name)? else { return Ok(None) };
         let context = || format!("reading {} in the tree", name.display());
         if !file.metadata().context(Kind::Build, context)?.is_file() {
-            return Err(Error::build(format!("{} in the tree is no regular file", name.display())));
+            return Err(no_regular_file(name));
         }
         let mut bytes = Vec::new();
         file.take(limit + 1).read_to_end(&mut bytes).context(Kind::Build, context)?;
@@ -170,7 +170,15 @@ impl Root {
         if let Some(parent) = name.parent() {
             self.create_directories(parent)?;
         }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+        // A tree of somebody else's may have anything by that name: a pipe must not make us wait, and what a
+        // device does when it is opened is not known.
+        let there = found(self.resolve(name, OFlags::PATH, Mode::empty())).context(Kind::Build, context)?;
+        if let Some(there) = there
+            && !there.metadata().context(Kind::Build, context)?.is_file()
+        {
+            return Err(no_regular_file(name));
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let mut file = self.resolve(name, flags, Mode::from_raw_mode(mode)).context(Kind::Build, context)?;
         file.write_all(content.as_ref()).context(Kind::Build, context)?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).context(Kind::Build, context)
@@ -323,6 +331,10 @@ fn split(name: &Path) -> Result<(&Path, &OsStr)> {
     }
 }
 
+fn no_regular_file(name: &Path) -> Error {
+    Error::build(format!("{} in the tree is no regular file", name.display()))
+}
+
 /// What is not there is nothing; every other failure stays one.
 fn found<T>(result: rustix::io::Result<T>) -> rustix::io::Result<Option<T>> {
     match result {
@@ -335,6 +347,25 @@ fn found<T>(result: rustix::io::Result<T>) -> rustix::io::Result<Option<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_file_is_not_written_to() {
+        let room = tempfile::tempdir().unwrap();
+        let pipe = room.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        std::os::unix::net::UnixListener::bind(room.path().join("socket")).unwrap();
+        std::os::unix::fs::symlink("pipe", room.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("new", room.path().join("to-new")).unwrap();
+        std::fs::create_dir(room.path().join("directory")).unwrap();
+        let root = Root::open(room.path()).unwrap();
+        for name in ["/pipe", "/socket", "/link", "/directory"] {
+            let error = root.write(name, 0o644, "text").unwrap_err();
+            assert!(error.message().ends_with("is no regular file"), "{name}: {error}");
+        }
+        root.write("/to-new", 0o644, "longer text").unwrap();
+        root.write("/new", 0o600, "text").unwrap();
+        assert_eq!(root.read("/to-new", 100).unwrap().as_deref(), Some("text"));
+    }
 
     #[test]
     fn links_never_lead_out_of_a_root() {

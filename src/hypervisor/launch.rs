@@ -48,7 +48,7 @@ pub(super) fn run_script(plan: &Plan, engine: Engine) -> LaunchFile {
         uefi: plan.mounted_at(ESP_MOUNT).is_some(),
         memory: plan.target.memory,
         cpus: plan.target.cpus,
-        user: &plan.guest.user,
+        user: plan.tree.existing.is_none().then_some(&plan.guest.user),
         network: &plan.guest.network,
         nic: &plan.target.nic,
         ssh_server: plan.packages.resolved.iter().any(|package| package.name == plan.suite.ssh.package),
@@ -68,7 +68,8 @@ struct Machine<'a> {
     uefi: bool,
     memory: Size,
     cpus: u32,
-    user: &'a User,
+    /// None where it is one of a tree that somebody else has made.
+    user: Option<&'a User>,
     network: &'a GuestNetwork,
     nic: &'a Nic,
     ssh_server: bool,
@@ -139,7 +140,9 @@ impl Machine<'_> {
 
     /// The line that says how to log in.
     fn login_words(&self) -> String {
-        let user = self.user;
+        let Some(user) = self.user else {
+            return "say \"Log in as a user of the tree that the disk was made of.\"".to_owned();
+        };
         let console = if user.locked {
             format!("The password of {} is locked; log in through ssh with a key.", user.name)
         } else if user.default_password {
@@ -158,7 +161,8 @@ impl Machine<'_> {
             lines.push("port=${SSH_PORT:-$(free_port)}".to_owned());
             lines.push(format!("network=\"user,id=net0{options},hostfwd=tcp:127.0.0.1:$port-{address}:22\""));
             lines.push(if self.ssh_server {
-                let login = quote(&format!("{}@127.0.0.1", self.user.name));
+                let user = self.user.map_or("USER", |user| &user.name);
+                let login = quote(&format!("{user}@127.0.0.1"));
                 format!("say \"From this host: ssh -p $port\" {login}")
             } else {
                 "say \"Port 22 of the machine is port $port of this host.\"".to_owned()
@@ -256,7 +260,7 @@ mod tests {
             uefi: true,
             memory: Size::mib(1024),
             cpus: 1,
-            user,
+            user: Some(user),
             network: &NETWORK,
             nic: &NIC,
             ssh_server,
@@ -287,6 +291,14 @@ mod tests {
             assert!(script.lines().any(|have| have == line), "{line} in {script}");
             assert_eq!(script.contains("ssh -p"), ssh_server);
         }
+    }
+
+    #[test]
+    fn the_users_of_an_existing_tree_are_not_told() {
+        let bob = user(false, true);
+        let script = Machine { user: None, ..machine(&bob, true) }.script(Engine::KvmWhereItWorks);
+        assert!(!script.contains("bob") && script.contains("a user of the tree"), "{script}");
+        assert!(script.contains("ssh -p $port\" USER@127.0.0.1"), "{script}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::appliance::Appliance;
 use crate::boot::acceleration::{self, Acceleration, Wish};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
-use crate::host::run::Runner;
+use crate::host::run::{Runner, quote};
 use crate::host::tools;
 use crate::host::virsh::{Capability, Domain, VIRSH, Virsh};
 use crate::hypervisor::Hypervisor;
@@ -223,7 +223,9 @@ fn user_network(virsh: &Virsh<'_>, appliance: &Appliance, uri: &str, runner: &Ru
         Some(true) => Ok(false),
         Some(false) => {
             let text = format!(
-                "libvirt's network {name} is not started: before the machine starts, say `virsh -c {uri} net-start {name}`"
+                "libvirt's network {name} is not started: before the machine starts, say `virsh -c {} net-start {}`",
+                quote(uri),
+                quote(name)
             );
             runner.sink().emit(Event::Warning { text });
             Ok(false)
@@ -234,7 +236,7 @@ fn user_network(virsh: &Virsh<'_>, appliance: &Appliance, uri: &str, runner: &Ru
             Ok(true)
         }
         None => Err(Error::config(format!("libvirt has no network {name}"))
-            .hint(format!("`virsh -c {uri} net-list --all` shows those that there are; name one with --network, or a bridge with --bridge."))),
+            .hint(format!("`virsh -c {} net-list --all` shows those that there are; name one with --network, or a bridge with --bridge.", quote(uri)))),
     }
 }
 

@@ -44,5 +44,6 @@ pub use make::{Planned, locale_line, make};
 pub use model::*;
 pub use network::{Address, Addressing, Connection, Gateway, GuestNetwork, Mac, Nic, StaticAddresses};
 pub use raw::RawDisk;
+pub(crate) use raw::holds_nothing;
 pub use told::{bootstrap_tool, mirror_origin};
 pub use tree::{ExistingTree, TreeUse};

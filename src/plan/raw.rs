@@ -18,7 +18,7 @@ use super::Disk;
 use super::request::Request;
 use crate::appliance::Appliance;
 use crate::error::{Context, Error, Kind, Result};
-use crate::host::in_use;
+use crate::host::in_use::{self, Identity};
 use crate::host::run::Runner;
 use crate::host::tools;
 use crate::hypervisor::libvirt::can_name;
@@ -33,7 +33,7 @@ const NOTHING_KNOWN: i32 = 2;
 /// Sizes of disks are counted in these (see [`crate::disk::gpt::SECTOR`]).
 const SECTOR: u64 = crate::disk::gpt::SECTOR;
 
-/// How much of a file is read to see whether it is empty: whatever format it has begins there.
+/// How much is read to see whether a place is empty: whatever format it has begins there.
 const LOOKED_AT: u64 = MIB;
 
 /// A file or block device that a disk is written onto.
@@ -45,6 +45,9 @@ pub struct RawDisk {
     pub is_device: bool,
     /// Its size, which the disk takes all of; zero for a file without content, which gets the disk's.
     pub size: Size,
+    /// What was looked at, in the process that made the plan; nothing else knows it.
+    #[serde(skip)]
+    pub identity: Identity,
 }
 
 /// Looks at the files and devices that the user named; every problem goes to `note`.
@@ -168,10 +171,12 @@ fn find(path: &Path, destination: Option<&Path>) -> Result<(RawDisk, Metadata)> 
             true => error.hint("Block devices belong to root and the group disk: run rvmb as one of them."),
             false => error,
         })?;
-    let size = if is_device { in_use::size(&absolute)? } else { metadata.len() };
+    let file = std::fs::File::open(&absolute).context(Kind::Config, context)?;
+    let size = in_use::size(&file).context(Kind::Config, context)?;
     // A few bytes are no file without content.
     let size = if size < SECTOR { size } else { size - size % SECTOR };
-    Ok((RawDisk { path: absolute, is_device, size: Size(size) }, metadata))
+    let identity = Identity::of(&metadata);
+    Ok((RawDisk { path: absolute, is_device, size: Size(size), identity }, metadata))
 }
 
 /// Whether it is another one than those before, and not a part of them.
@@ -206,14 +211,19 @@ fn is_large_enough(raw: &RawDisk, needed: Option<Size>) -> Result<()> {
 }
 
 /// Whether nothing is on it that somebody could miss.
-fn holds_nothing(raw: &RawDisk, runner: &Runner) -> Result<()> {
-    if raw.size.bytes() == 0 && !raw.is_device {
+///
+/// # Errors
+///
+/// [`Kind::Config`] where there is something, with what it is.
+pub(crate) fn holds_nothing(raw: &RawDisk, runner: &Runner) -> Result<()> {
+    let path = &raw.path;
+    let context = || format!("looking at --raw {}", path.display());
+    if !raw.is_device && std::fs::metadata(path).context(Kind::Config, context)?.len() == 0 {
         return Ok(());
     }
-    let path = &raw.path;
     let known = runner.command(BLKID).args(["--probe", "--output", "export"]).arg(path).outcome()?;
     let what = match known.status.code() {
-        Some(NOTHING_KNOWN) if !raw.is_device && has_content(path)? => "data".to_owned(),
+        Some(NOTHING_KNOWN) if has_content(path)? => "data".to_owned(),
         Some(NOTHING_KNOWN) => return Ok(()),
         _ => parse_probe(&known.stdout),
     };
@@ -231,7 +241,7 @@ fn parse_probe(text: &str) -> String {
     }
 }
 
-/// Whether a file begins with something else than zeros.
+/// Whether a file or device begins with something else than zeros.
 fn has_content(path: &Path) -> Result<bool> {
     let context = || format!("reading --raw {}", path.display());
     let file = std::fs::File::open(path).context(Kind::Config, context)?;

@@ -69,7 +69,8 @@ fn environment<'a>(site: &Site<'a>) -> [(&'static str, &'a str); 7] {
         ("RVMB_HOSTNAME", &plan.guest.hostname),
         ("RVMB_HYPERVISOR", &plan.target.hypervisor),
         ("RVMB_SUITE", &plan.suite.codename),
-        ("RVMB_USER", &plan.guest.user.name),
+        // Who the users of a tree are that somebody else has made is not known.
+        ("RVMB_USER", if plan.tree.existing.is_none() { &plan.guest.user.name } else { "" }),
     ]
 }
 

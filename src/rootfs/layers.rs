@@ -20,7 +20,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Site, bootstrap, initramfs, packages, seal};
+use super::{Site, bootstrap, initramfs, packages, seal, survey};
 use crate::cache::Cache;
 use crate::cache::layers::{self as kept_layers, Slot};
 use crate::error::{Context, Error, Kind, Result};
@@ -51,6 +51,7 @@ impl Tree {
 /// Makes the layers that are missing, and puts a writable tree on top of all.
 pub fn tree(site: &Site<'_>, growing: &Path) -> Result<Tree> {
     if let Some(existing) = &site.plan.tree.existing {
+        survey::is_unchanged(existing)?;
         return over_existing(site, &existing.path);
     }
     let layers = site.plan.packages.layers.as_ref();

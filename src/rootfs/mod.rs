@@ -31,11 +31,13 @@ use std::path::{Path, PathBuf};
 use self::ahead::Ahead;
 pub use self::copy::copy;
 use crate::error::Result;
+use crate::event::Event;
 use crate::host::access::Access;
 use crate::host::mounts::{View, make_devices};
 use crate::host::run::{Command, Runner};
 use crate::host::tree::Root;
 use crate::plan::{Plan, Secrets};
+use crate::templates::Template;
 
 /// Where a tree is made, and with what.
 pub struct Site<'a> {
@@ -103,7 +105,18 @@ pub fn configure_existing(site: &Site<'_>, secrets: &Secrets, path: &Path) -> Re
     mounts::configure(site.plan, &root)?;
     console::configure(site.plan, &root)?;
     boot_scripts::configure(site.plan, secrets, &root)?;
-    templates::configure(site.plan, &secrets.templates, &root)
+    let templates = secrets.templates.iter().map(|(template, _)| template);
+    for template in templates.filter(|template| keeps_its_own(*template)) {
+        let text =
+            format!("the template for {} is passed over: the existing tree keeps its own", template.name());
+        site.runner.sink().emit(Event::Warning { text });
+    }
+    templates::configure(site.plan, &secrets.templates, &root, |template| !keeps_its_own(template))
+}
+
+/// Whether a tree that somebody else has made keeps the file that a template would make.
+fn keeps_its_own(template: Template) -> bool {
+    matches!(template, Template::Sources | Template::Locale)
 }
 
 /// Makes the tree this machine and no other.
@@ -117,7 +130,7 @@ pub fn configure(site: &Site<'_>, secrets: &Secrets, path: &Path) -> Result<()> 
     mounts::configure(site.plan, &root)?;
     console::configure(site.plan, &root)?;
     boot_scripts::configure(site.plan, secrets, &root)?;
-    templates::configure(site.plan, &secrets.templates, &root)
+    templates::configure(site.plan, &secrets.templates, &root, |_| true)
 }
 
 /// Refuses a tree in which what the plan promises could not happen.

@@ -9,7 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, AtFlags, OFlags};
+use rustix::io::Errno;
+use rustix::thread::CapabilitySets;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -19,10 +21,12 @@ use crate::disk::bootloader;
 use crate::disk::layout::FileSystem;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::tree::{self, Root};
+use crate::plan::ExistingTree;
 use crate::suite::Suite;
 
-/// As whom the kernel shows owners that a user namespace does not know.
+/// As whom the kernel shows owners and groups that a user namespace does not know.
 const OVERFLOW_UID: &str = "/proc/sys/kernel/overflowuid";
+const OVERFLOW_GID: &str = "/proc/sys/kernel/overflowgid";
 
 /// What a tree is to become.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,12 +68,38 @@ pub struct Survey {
 ///
 /// [`Kind::Config`] where it cannot be read to its end, or has files of owners that are not known here.
 pub fn survey(path: &Path, wanted: &Wanted) -> Result<Survey> {
+    let mut survey = files(path, &wanted.mounts)?;
+    let owner = std::fs::symlink_metadata(path).context(Kind::Config, || looking_at(path))?.uid();
+    let root = Root::open(path)?;
+    let mut problems: Vec<Error> = owner_problem(path, owner).into_iter().collect();
+    problems.extend(bootloader::lacks(&root, &wanted.suite.boot, &wanted.architecture)?);
+    for mount in &wanted.mounts {
+        problems.extend(root.obstacle(mount)?.map(|obstacle| leads_elsewhere(mount, &obstacle)));
+    }
+    problems.extend(needs::growing(&root, &wanted.file_systems)?);
+    problems.extend(needs::network(&root, wanted.suite.network.stack, wanted.dhcp)?);
+    let installed = packages::all_installed(&root)?;
+    let Some(installed) = installed else {
+        problems.push(Error::config("the tree has no dpkg database, /var/lib/dpkg/status"));
+        return Ok(Survey { problems, ..survey });
+    };
+    if !root.exists("/sbin/init")? {
+        let hint = "Install systemd-sysv in the tree.";
+        problems.push(Error::config("the tree has no init system, /sbin/init").hint(hint));
+    }
+    problems.extend(needs::packages(&wanted.packages, &installed));
+    let dpkg = installed.into_iter().find(|package| package.name == "dpkg");
+    survey.architecture = dpkg.map(|package| package.architecture).unwrap_or_default();
+    Ok(Survey { problems, ..survey })
+}
+
+/// Looks at every file, and at no content.
+fn files(path: &Path, mounts: &[String]) -> Result<Survey> {
     let strangers = Strangers::of_this_namespace()?;
     let mut hash = Sha256::new();
     let (mut held, mut linked) = (BTreeMap::new(), BTreeSet::new());
     let mut newest = i64::MIN;
-    let top = std::fs::symlink_metadata(path)
-        .context(Kind::Config, || format!("looking at the tree {}", path.display()))?;
+    let top = std::fs::symlink_metadata(path).context(Kind::Config, || looking_at(path))?;
     let mut visit = |file: &Path, metadata: &Metadata| {
         strangers.refuse(path, file, metadata)?;
         if metadata.dev() != top.dev() && metadata.is_dir() {
@@ -85,7 +115,7 @@ pub fn survey(path: &Path, wanted: &Wanted) -> Result<Survey> {
         }
         // A file of several names is there once.
         if metadata.is_file() && (metadata.nlink() == 1 || linked.insert(metadata.ino())) {
-            let bytes: &mut u64 = held.entry(holder(&wanted.mounts, below).to_owned()).or_default();
+            let bytes: &mut u64 = held.entry(holder(mounts, below).to_owned()).or_default();
             *bytes = bytes.saturating_add(metadata.blocks().saturating_mul(512));
         }
         newest = newest.max(metadata.mtime());
@@ -96,27 +126,24 @@ pub fn survey(path: &Path, wanted: &Wanted) -> Result<Survey> {
     let bytes = held.values().copied().fold(0, u64::saturating_add);
     let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
 
-    let root = Root::open(path)?;
-    let mut problems: Vec<Error> = owner_problem(path, top.uid()).into_iter().collect();
-    problems.extend(bootloader::lacks(&root, &wanted.suite.boot, &wanted.architecture)?);
-    for mount in &wanted.mounts {
-        problems.extend(root.obstacle(mount)?.map(|obstacle| leads_elsewhere(mount, &obstacle)));
+    Ok(Survey { fingerprint, bytes, held, newest, ..Survey::default() })
+}
+
+fn looking_at(path: &Path) -> String {
+    format!("looking at the tree {}", path.display())
+}
+
+/// Looks whether a tree is still what the plan was made of: the identity of the image says what is in it.
+///
+/// # Errors
+///
+/// [`Kind::Build`] where it is not; those of [`survey`] else.
+pub(super) fn is_unchanged(tree: &ExistingTree) -> Result<()> {
+    if files(&tree.path, &[])?.fingerprint == tree.fingerprint {
+        return Ok(());
     }
-    problems.extend(needs::growing(&root, &wanted.file_systems)?);
-    problems.extend(needs::network(&root, wanted.suite.network.stack, wanted.dhcp)?);
-    let installed = packages::all_installed(&root)?;
-    let Some(installed) = installed else {
-        problems.push(Error::config("the tree has no dpkg database, /var/lib/dpkg/status"));
-        return Ok(Survey { fingerprint, bytes, held, newest, architecture: String::new(), problems });
-    };
-    if !root.exists("/sbin/init")? {
-        let hint = "Install systemd-sysv in the tree.";
-        problems.push(Error::config("the tree has no init system, /sbin/init").hint(hint));
-    }
-    problems.extend(needs::packages(&wanted.packages, &installed));
-    let dpkg = installed.into_iter().find(|package| package.name == "dpkg");
-    let architecture = dpkg.map(|package| package.architecture).unwrap_or_default();
-    Ok(Survey { fingerprint, bytes, held, newest, architecture, problems })
+    Err(Error::build(format!("the tree {} was changed since the plan was made", tree.path.display()))
+        .hint("Run the command again."))
 }
 
 /// A tree whose own directory is not root's was made by an ordinary user, seen with other eyes than that
@@ -148,27 +175,38 @@ fn line(path: &Path, metadata: &Metadata) -> Vec<u8> {
     line
 }
 
-/// Tells owners that this user namespace does not know.
+/// Tells owners and groups that this user namespace does not know.
 struct Strangers {
-    /// As whom they are shown; none where every owner is known.
-    shown_as: Option<u32>,
+    /// As whom owners are shown; none where every one is known.
+    user: Option<u32>,
+    /// As what groups are shown; none where every one is known.
+    group: Option<u32>,
 }
 
 impl Strangers {
     fn of_this_namespace() -> Result<Strangers> {
-        let context = || "reading the mapping of user ids".to_owned();
-        let map = std::fs::read_to_string("/proc/self/uid_map").context(Kind::Host, context)?;
-        let overflow = std::fs::read_to_string(OVERFLOW_UID).context(Kind::Host, context)?;
-        let knows_all = is_whole(&map);
-        Ok(Strangers { shown_as: if knows_all { None } else { overflow.trim().parse().ok() } })
+        let shown = |map: &str, overflow: &str| -> Result<Option<u32>> {
+            let context = || "reading the mapping of user ids".to_owned();
+            let map = std::fs::read_to_string(map).context(Kind::Host, context)?;
+            let overflow = std::fs::read_to_string(overflow).context(Kind::Host, context)?;
+            Ok(if is_whole(&map) { None } else { overflow.trim().parse().ok() })
+        };
+        let user = shown("/proc/self/uid_map", OVERFLOW_UID)?;
+        Ok(Strangers { user, group: shown("/proc/self/gid_map", OVERFLOW_GID)? })
     }
 
     fn refuse(&self, tree: &Path, file: &Path, metadata: &Metadata) -> Result<()> {
-        if self.shown_as != Some(metadata.uid()) || !is_strange(file, metadata) {
+        let user = self.user == Some(metadata.uid()) && is_strange(file, metadata);
+        let group = || self.group == Some(metadata.gid()) && has_strange_group(file, metadata);
+        if !user && !group() {
             return Ok(());
         }
         let (tree, file) = (tree.display(), file.display());
-        Err(Error::config(format!("{file} in the tree belongs to neither you nor your subordinate ids"))
+        let what = match user {
+            true => "belongs to neither you nor your subordinate ids",
+            false => "has a group that is neither yours nor among your subordinate ids",
+        };
+        Err(Error::config(format!("{file} in the tree {what}"))
             .hint(format!("A tree that root has made becomes a disk as root: run rvmb with sudo, or make {tree} anew with --only-chroot.")))
     }
 }
@@ -187,6 +225,33 @@ fn is_strange(file: &Path, metadata: &Metadata) -> bool {
         std::fs::File::options().read(true).custom_flags(flags.bits().cast_signed()).open(file)
     };
     (metadata.is_file() || metadata.is_dir()) && opened().is_err()
+}
+
+/// Whether the group is really not known, or is the group that the guest has by that number. Who is not the
+/// owner and may override permissions may write wherever both owner and group are known, and only there
+/// (user_namespaces(7), "Capabilities"); nothing is written. What everybody may write to is taken for known,
+/// and so is everything on a kernel before Linux 5.8.
+fn has_strange_group(file: &Path, metadata: &Metadata) -> bool {
+    if !metadata.is_file() && !metadata.is_dir() {
+        return false;
+    }
+    // Credentials are a thread's own, and this one ends with the question.
+    let asked = std::thread::scope(|scope| scope.spawn(|| may_write_as_another(file)).join());
+    matches!(asked, Ok(Err(Errno::ACCESS)))
+}
+
+/// Whether a user who is not root and has root's rights may write. The calling thread is that user afterwards.
+#[expect(unsafe_code, reason = "no crate here has setfsuid")]
+fn may_write_as_another(file: &Path) -> rustix::io::Result<()> {
+    /// Neither root nor whoever owns much of a tree.
+    const ANOTHER: libc::uid_t = 1;
+    // SAFETY: it takes a number, and changes nothing but this thread's identity for file systems.
+    unsafe { libc::setfsuid(ANOTHER) };
+    // That took away what root may do with files (capabilities(7), "Effect of user ID changes").
+    let rights = rustix::thread::capabilities(None)?;
+    let all = CapabilitySets { effective: rights.permitted, ..rights };
+    rustix::thread::set_capabilities(None, all)?;
+    rustix::fs::accessat(rustix::fs::CWD, file, Access::WRITE_OK, AtFlags::EACCESS)
 }
 
 #[cfg(test)]
@@ -216,8 +281,13 @@ mod tests {
             assert!(text.contains(lacking), "{lacking} in {text}");
         }
         assert_eq!(look().fingerprint, empty.fingerprint);
+        let (path, fingerprint) = (room.path().to_owned(), empty.fingerprint.clone());
+        let tree = ExistingTree { path, fingerprint, size: crate::units::Size(0) };
+        is_unchanged(&tree).unwrap();
         root.set_mode("/etc/hostname", 0o600).unwrap();
         assert_ne!(look().fingerprint, empty.fingerprint);
+        let error = is_unchanged(&tree).unwrap_err();
+        assert!(error.message().contains("was changed") && !error.hints().is_empty(), "{error}");
         root.create_directories("/var").unwrap();
         root.link("/run", "/var/run").unwrap();
         let dpkg = "Package: dpkg\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n";
@@ -249,6 +319,21 @@ mod tests {
     fn a_tree_is_roots() {
         assert!(owner_problem(Path::new("/srv/tree"), 0).is_none());
         assert!(owner_problem(Path::new("/srv/tree"), 1004).unwrap().message().contains("1004"));
+    }
+
+    #[test]
+    fn a_group_is_asked_for_and_nothing_else_changes() {
+        if !crate::testing::is_root() {
+            return;
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::os::unix::fs::chown(file.path(), Some(1004), Some(65534)).unwrap();
+        let metadata = file.path().metadata().unwrap();
+        assert!(!has_strange_group(file.path(), &metadata), "here all groups are known");
+        let strangers = Strangers { user: None, group: Some(65534) };
+        strangers.refuse(Path::new("/"), file.path(), &metadata).unwrap();
+        // Still root, in this thread.
+        assert_eq!(tempfile::tempfile().unwrap().metadata().unwrap().uid(), 0);
     }
 
     #[test]

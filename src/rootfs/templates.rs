@@ -9,10 +9,15 @@ use crate::templates::{Context, Template, Templates};
 /// Longest file that a template gets as its `default`.
 const LIMIT: u64 = 1024 * 1024;
 
-/// Renders those that make files of the machine.
-pub(super) fn configure(plan: &Plan, templates: &Templates, root: &Root) -> Result<()> {
+/// Renders those that make files of the machine, as far as they are `wanted`.
+pub(super) fn configure(
+    plan: &Plan,
+    templates: &Templates,
+    root: &Root,
+    wanted: impl Fn(Template) -> bool,
+) -> Result<()> {
     let context = Context::of(plan);
-    for (template, _) in templates.iter() {
+    for (template, _) in templates.iter().filter(|(template, _)| wanted(*template)) {
         let Some((path, mode)) = file(plan, template) else { continue };
         let default = root.read(path, LIMIT)?.unwrap_or_default();
         if let Some(text) = templates.render(template, &context, &default)? {

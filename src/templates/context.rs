@@ -16,6 +16,8 @@ impl Context {
     /// Those of a machine. `plan` is the whole plan, as `rvmb plan --json` prints it.
     pub fn of(plan: &Plan) -> Context {
         let (guest, target) = (&plan.guest, &plan.target);
+        // The users of a tree that somebody else has made are its own.
+        let user = plan.tree.existing.is_none().then_some(&guest.user);
         let mirror = |security: bool| {
             let source = plan.archive.sources.iter().find(|source| source.security == security);
             source.map_or("", |source| source.uri.as_str())
@@ -32,8 +34,8 @@ impl Context {
             ("hypervisor", &target.hypervisor),
             ("mirror", mirror(false)),
             ("security_mirror", mirror(true)),
-            ("user", &guest.user.name),
-            ("name", &guest.user.full_name),
+            ("user", user.map_or("", |user| &user.name)),
+            ("name", user.map_or("", |user| &user.full_name)),
             ("lang", &guest.locale),
             ("timezone", &guest.timezone),
             ("image", image),

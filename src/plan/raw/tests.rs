@@ -43,7 +43,8 @@ fn a_file_is_taken_with_its_size() {
     for (name, size, expected) in [("empty", 0, 0), ("fits", 8 * MIB, 8 * MIB), ("odd", 9 * MIB + 5, 9 * MIB)]
     {
         let path = file(room.path(), name, size, b"");
-        let expected = RawDisk { path: path.clone(), is_device: false, size: Size(expected) };
+        let identity = Identity::of(&path.metadata().unwrap());
+        let expected = RawDisk { path: path.clone(), is_device: false, size: Size(expected), identity };
         assert_eq!(asked(&[&path], 1, false).unwrap(), [expected], "{name}");
     }
 }
