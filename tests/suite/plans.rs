@@ -142,6 +142,7 @@ fn old_command_lines_are_answered() {
     // What follows from the signatures of the archive, which are made anew, and from the host.
     settings.add_filter(r"(base|initramfs|system|packages) +[0-9a-f]{12}", "$1 ............");
     settings.add_filter(r"(?s)\nThis host\n.*?\n\n", "\nThis host\n  ...\n\n");
+    settings.add_filter(r" +[0-9]+\.[0-9] s\n", " ... s\n");
     settings.add_filter(r"\b52:54:00(:[0-9a-f]{2}){3}\b", "52:54:00:..:..:..");
     for (line, answer) in lines.iter().zip(answers(&desk, &lines)) {
         settings.set_description(line.words.join(" "));
