@@ -150,9 +150,7 @@ impl Begun<'_> {
             let names = write_launch_files(self.planned, &self.partial)?;
             manifest::write(&self.partial, plan, &packages, &images, &names, &recorder.timings())?;
             let list = package_list(plan, &packages)?;
-            if output.overwrite {
-                deliver::libvirt::may_be_replaced(plan, runner)?;
-            }
+            deliver::libvirt::check(plan, &self.partial, runner)?;
             let places = deliver::raw::open(plan, &self.partial, runner)?;
             self.worker.commit()?;
             deliver::local::put_in_place(&self.partial, &output.directory, output.overwrite)?;

@@ -4,23 +4,55 @@
 //! was to be replaced is put back, so that libvirt knows one machine of the name or the other at any time
 //! but for a moment.
 
-use crate::error::{Kind, Result};
+use std::path::Path;
+
+use crate::error::{Context, Error, Kind, Result};
 use crate::event::Event;
 use crate::host::run::{Runner, quote};
 use crate::host::virsh::{Domain, Virsh};
 use crate::hypervisor;
 use crate::plan::{self, Plan};
 
-/// Whether the machine of `plan` may still take the place of the one that libvirt knows, if it knows one:
-/// the disks of a machine that runs are not to be taken away. Before anything is put in its place.
+/// Whether libvirt may be told of the machine whose description is in `partial`. Before anything is put in its
+/// place: the disks of a machine that runs are not to be taken away, and no other machine's definition.
 ///
 /// # Errors
 ///
 /// [`Kind::Delivery`] where it may not; nothing was changed.
-pub fn may_be_replaced(plan: &Plan, runner: &Runner) -> Result<()> {
+pub fn check(plan: &Plan, partial: &Path, runner: &Runner) -> Result<()> {
     let Some(libvirt) = &plan.output.libvirt else { return Ok(()) };
+    let file = partial.join(hypervisor::libvirt::file_name(&plan.guest.hostname));
+    let text =
+        std::fs::read_to_string(&file).context(Kind::Delivery, || format!("reading {}", file.display()))?;
     let virsh = Virsh::new(runner, &libvirt.uri);
-    known(&virsh, plan).map(drop).map_err(|error| error.of(Kind::Delivery))
+    describes(&text, &plan.guest.hostname, |uuid| virsh.name_of(uuid))
+        .and_then(|()| known(&virsh, plan).map(drop))
+        .map_err(|error| error.of(Kind::Delivery))
+}
+
+/// Whether a description is that of the machine `name` and of no other: a template may say what it likes.
+/// `name_of` tells which machine libvirt knows by a UUID.
+fn describes(text: &str, name: &str, name_of: impl Fn(&str) -> Result<Option<String>>) -> Result<()> {
+    let wrong = |what: String| {
+        Error::build(format!("the description for libvirt {what}"))
+            .hint("In the template libvirt/libvirtxml write {{ hostname }} as the name, and no <uuid>.")
+    };
+    match element(text, "name") {
+        Some(found) if found == name => {}
+        Some(found) => return Err(wrong(format!("is of {found}, and not of {name}"))),
+        None => return Err(wrong("has no name".to_owned())),
+    }
+    let Some(uuid) = element(text, "uuid") else { return Ok(()) };
+    match name_of(uuid)? {
+        Some(other) if other != name => Err(wrong(format!("has the UUID of {other}"))),
+        _ => Ok(()),
+    }
+}
+
+/// What the first element of that name holds.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(content, _)| content.trim())
 }
 
 /// Defines the machine of `plan`, if a libvirt was named. The images and the description are in their place.
@@ -93,8 +125,24 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::error::Error;
     use crate::event::Silent;
+
+    #[test]
+    fn a_description_is_of_its_own_machine() {
+        let name_of = |uuid: &str| Ok((uuid == "1-2").then(|| "old".to_owned()));
+        for good in ["<domain>\n<name>web</name>", "<name> web </name><uuid>3-4</uuid>"] {
+            describes(good, "web", name_of).unwrap();
+        }
+        for (bad, says) in [
+            ("<name>other</name>", "is of other"),
+            ("<domain/>", "has no name"),
+            ("<name>web", "has no name"),
+            ("<name>web</name><uuid>1-2</uuid>", "the UUID of old"),
+        ] {
+            let error = describes(bad, "web", name_of).unwrap_err();
+            assert!(error.message().contains(says) && !error.hints().is_empty(), "{bad}: {error}");
+        }
+    }
 
     #[test]
     fn what_failed_to_be_replaced_is_put_back() {

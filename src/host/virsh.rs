@@ -76,6 +76,14 @@ impl<'a> Virsh<'a> {
         self.command(["dominfo", uuid]).output().map(|text| Some(parse_info(&text)))
     }
 
+    /// The name of the domain of that UUID; none where there is none.
+    pub fn name_of(&self, uuid: &str) -> Result<Option<String>> {
+        let list = self.command(["list", "--all", "--uuid", "--name"]).output()?;
+        let lines = list.lines().filter_map(|line| line.trim().split_once(' '));
+        let mut names = lines.filter(|(found, _)| found.eq_ignore_ascii_case(uuid));
+        Ok(names.next().map(|(_, name)| name.trim_start().to_owned()))
+    }
+
     /// How many snapshots a domain has.
     pub fn snapshots(&self, domain: &Domain) -> Result<usize> {
         let text = self.command(["snapshot-list", &domain.uuid, "--name"]).output()?;
