@@ -260,6 +260,8 @@ pub fn displaces((one, text): (&str, &str), (other, other_text): (&str, &str)) -
     exclude_each_other(one, other)
         || EXCLUSIVE_BETWEEN_SOURCES.iter().any(between_sources)
         || (one == "ip" && text.trim().eq_ignore_ascii_case(DHCP) && of_address)
+        // An address with its prefix says what these would.
+        || (one == "ip" && text.contains('/') && matches!(other, "mask" | "net" | "bcast"))
 }
 
 /// Whether the settings of two names exclude each other.
@@ -468,6 +470,9 @@ mod tests {
         assert!(displaces(("network", "default"), ("bridge", "br0")));
         assert!(displaces(("ip", "DHCP"), ("gw", "192.0.2.1")) && displaces(("ip", "dhcp"), ("dns", "none")));
         assert!(!displaces(("ip", "192.0.2.7"), ("gw", "192.0.2.1")));
+        assert!(displaces(("ip", "10.0.0.5/8"), ("mask", "255.255.255.0")));
+        assert!(!displaces(("ip", "10.0.0.5"), ("mask", "255.255.255.0")));
+        assert!(!displaces(("ip", "10.0.0.5/8"), ("gw", "10.0.0.1")));
         assert!(!displaces(("ip", "dhcp"), ("dns", "192.0.2.1")));
         assert!(!displaces(("gw", "192.0.2.1"), ("ip", "dhcp")));
         assert!(OF_NEW_TREES.iter().all(|name| find(name).is_some()));

@@ -141,17 +141,17 @@ struct UserOptions {
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     user: Option<String>,
     /// Full name of the first user
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     name: Option<String>,
     /// Password of the first user, in clear or as a crypt(5) hash. Other
     /// users of this host can see it while rvmb runs; with --pass-file they cannot
-    #[arg(long, value_name = "PASSWORD", conflicts_with = "pass_file")]
+    #[arg(long, value_name = "PASSWORD", allow_hyphen_values = true, conflicts_with = "pass_file")]
     pass: Option<Secret>,
     /// File whose first line is the password of the first user; - reads standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pass_file: Option<PathBuf>,
     /// Password of root, in clear or as a crypt(5) hash
-    #[arg(long, value_name = "PASSWORD", conflicts_with = "rootpass_file")]
+    #[arg(long, value_name = "PASSWORD", allow_hyphen_values = true, conflicts_with = "rootpass_file")]
     rootpass: Option<Secret>,
     /// File whose first line is the password of root; - reads standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -159,7 +159,16 @@ fn are_apart(results: (&str, &Path), trees: &[(&str, &Path)], written: &[(&str, 
     // The cache is cleaned, and results are replaced.
     let mut around: Vec<_> = written.iter().map(|written| place(*written, written.0 == "--tmp")).collect();
     around.push(place(results, false));
-    trees.iter().try_for_each(|tree| tree::keep_apart(*tree, &around))
+    trees.iter().try_for_each(|tree| tree::keep_apart(*tree, &around))?;
+    // The list of packages is a file of its own.
+    let (lists, others): (Vec<_>, Vec<_>) = written.iter().partition(|(option, _)| *option == "--manifest");
+    lists.into_iter().flat_map(|list| others.iter().map(move |other| (list, *other))).try_for_each(
+        |((option, list), (other, place))| match tree::is_same(list, place) {
+            true => Err(Error::config(format!("{option} {} is {other} {}", list.display(), place.display()))
+                .hint(format!("Name another file with {option}."))),
+            false => Ok(()),
+        },
+    )
 }
 
 fn answer<T>(question: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {

@@ -113,6 +113,17 @@ fn warn_about(appliance: &Appliance, request: &Request<'_>, sink: &dyn event::Si
         let text = format!("{title} does not start where firmware has Secure Boot with today's revocations");
         sink.emit(Event::Warning { text });
     }
+    let guest = &request.guest;
+    if appliance.tree.existing.is_none()
+        && guest.user.locked
+        && guest.user.keys.is_empty()
+        && guest.root_keys.is_empty()
+        && !guest.root_password
+    {
+        let text =
+            format!("nobody can log in: {} is locked and has no key, and neither has root", guest.user.name);
+        sink.emit(Event::Warning { text });
+    }
     for text in request.storage.warnings.iter().cloned().chain(tree::without_effect(appliance)) {
         sink.emit(Event::Warning { text });
     }

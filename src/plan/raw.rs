@@ -6,7 +6,7 @@
 //! --overwrite was given.
 
 use std::fs::Metadata;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ use super::Disk;
 use super::request::Request;
 use crate::appliance::Appliance;
 use crate::error::{Context, Error, Kind, Result};
+use crate::format::extents;
 use crate::host::in_use::{self, Identity};
 use crate::host::run::Runner;
 use crate::host::tools;
@@ -35,6 +36,9 @@ const SECTOR: u64 = crate::disk::gpt::SECTOR;
 
 /// How much is read to see whether a place is empty: whatever format it has begins there.
 const LOOKED_AT: u64 = MIB;
+
+/// The smallest disk that is worth a try.
+const SMALLEST: Size = Size::mib(512);
 
 /// A file or block device that a disk is written onto.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -204,10 +208,15 @@ fn is_large_enough(raw: &RawDisk, needed: Option<Size>) -> Result<()> {
         return Ok(());
     }
     let (path, size) = (raw.path.display(), raw.size);
-    Err(Error::config(format!("--raw {path} has {size}, and the disk needs {needed}")).hint(format!(
-        "Plan a smaller disk, such as with --size {}m, or name a larger place.",
-        size.bytes() / MIB
-    )))
+    // What is left beside boot partitions and swap is too small for a system below this.
+    let cure = match size >= SMALLEST {
+        true => format!(
+            "Plan a smaller disk, such as with --size {}m, or name a larger place.",
+            size.bytes() / MIB
+        ),
+        false => "Name a larger place.".to_owned(),
+    };
+    Err(Error::config(format!("--raw {path} has {size}, and the disk needs {needed}")).hint(cure))
 }
 
 /// Whether nothing is on it that somebody could miss.
@@ -223,7 +232,7 @@ pub(crate) fn holds_nothing(raw: &RawDisk, runner: &Runner) -> Result<()> {
     }
     let known = runner.command(BLKID).args(["--probe", "--output", "export"]).arg(path).outcome()?;
     let what = match known.status.code() {
-        Some(NOTHING_KNOWN) if has_content(path)? => "data".to_owned(),
+        Some(NOTHING_KNOWN) if has_content(raw)? => "data".to_owned(),
         Some(NOTHING_KNOWN) => return Ok(()),
         _ => parse_probe(&known.stdout),
     };
@@ -241,13 +250,31 @@ fn parse_probe(text: &str) -> String {
     }
 }
 
-/// Whether a file or device begins with something else than zeros.
-fn has_content(path: &Path) -> Result<bool> {
-    let context = || format!("reading --raw {}", path.display());
-    let file = std::fs::File::open(path).context(Kind::Config, context)?;
-    let mut start = Vec::new();
-    file.take(LOOKED_AT).read_to_end(&mut start).context(Kind::Config, context)?;
-    Ok(start.iter().any(|byte| *byte != 0))
+/// Whether a file holds something else than zeros, or a device begins with it.
+fn has_content(raw: &RawDisk) -> Result<bool> {
+    let context = || format!("reading --raw {}", raw.path.display());
+    let mut file = std::fs::File::open(&raw.path).context(Kind::Config, context)?;
+    let mut block = vec![0; usize::try_from(LOOKED_AT).unwrap_or(1 << 20)];
+    let looked_at = match raw.is_device {
+        true => LOOKED_AT,
+        false => file.metadata().context(Kind::Config, context)?.len(),
+    };
+    for part in extents::of(&file, looked_at).context(Kind::Config, context)? {
+        let mut left = part.end - part.start;
+        file.seek(SeekFrom::Start(part.start)).context(Kind::Config, context)?;
+        while left > 0 {
+            let wanted = usize::try_from(left).map_or(block.len(), |left| left.min(block.len()));
+            let count = file.read(&mut block[..wanted]).context(Kind::Config, context)?;
+            if block[..count].iter().any(|byte| *byte != 0) {
+                return Ok(true);
+            }
+            if count == 0 {
+                break;
+            }
+            left -= count as u64;
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -189,6 +189,11 @@ pub(super) fn keep_apart((option, tree): (&str, &Path), places: &[Place<'_>]) ->
     Error::all(places.iter().filter_map(|place| apart(place).err()).collect())
 }
 
+/// Whether two paths lead to one place.
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
+    real(one) == real(other)
+}
+
 /// An absolute path without links, as far as it is there.
 fn real(path: &Path) -> PathBuf {
     let there = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));

@@ -135,6 +135,8 @@ const DISKS: &[Case] = &[
     bad("--raw nowhere.img", CONFIG, &["--raw", "nowhere.img"]),
     bad("--raw .", CONFIG, &["--raw"]),
     bad("--raw /dev/null", CONFIG, &["--raw", "/dev/null"]),
+    file("--raw bad --manifest bad", b"", &["--manifest", "--raw"]),
+    file("--raw bad", b"somebody needs this", &["--raw", "19 B", "larger place"]),
 ];
 
 #[rustfmt::skip]
