@@ -1,7 +1,9 @@
 //! What the tests of every room share: what they need of this host, and a word where it is not there.
 
 use std::io::Write;
+use std::sync::Mutex;
 
+use crate::event::{Event, Sink};
 use crate::host::run::{Command, Runner};
 use crate::host::tools;
 
@@ -34,6 +36,23 @@ pub(crate) fn skipped(why: &str) {
     let test = thread.name().unwrap_or("a test");
     // Nobody is left to tell when standard error is gone.
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
+}
+
+/// What was said.
+#[derive(Default)]
+pub(crate) struct Heard(Mutex<Vec<Event>>);
+
+impl Heard {
+    /// All of it until now.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Sink for Heard {
+    fn emit(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
 }
 
 /// A keyring of gpg's with one key, in a directory that goes with it.

@@ -1,11 +1,28 @@
-//! The tree that a file system is made of, for those writers that read it in this process.
+//! A file system that is to be made elsewhere and brought to its place, and the tree that it is made of.
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
+use uuid::Uuid;
+
 use crate::error::Result;
 use crate::host::run::BeforeExec;
 use crate::host::tree;
+
+/// A file system to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct FileSystem<'a> {
+    /// Where it begins in the raw disk, in bytes.
+    pub offset: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its UUID, from which any other that it has is made.
+    pub uuid: Uuid,
+    /// Its label, as long as its kind takes.
+    pub label: &'a str,
+    /// No time in it is later. Seconds since 1970.
+    pub epoch: i64,
+}
 
 /// A tree that a file system is made of. An empty directory makes an empty file system.
 #[derive(Clone)]

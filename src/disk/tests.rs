@@ -2,9 +2,10 @@
 //! disk, with a tree that has the shape of a machine's and a stand-in for its grub-mkimage.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::sync::Arc;
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use rustix::mount::MountPropagationFlags;
 use serde_json::json;
 
@@ -33,6 +34,26 @@ pub(super) fn output_of(program: &str, arguments: &[&str], file: &Path) -> Optio
 /// Lets `program` judge `file`: any exit code but 0 fails the test.
 pub(super) fn check_with(program: &str, arguments: &[&str], file: &Path) {
     output_of(program, arguments, file);
+}
+
+/// Gives the files of a test's tree modes that are not usual, and times of which that of `late` is later than
+/// any epoch.
+pub(super) fn set_modes_and_times(root: &Path, old: i64) {
+    for (name, mode) in [("", 0o750), ("setuid", 0o4755), ("sticky", 0o1777)] {
+        std::fs::set_permissions(root.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let date = |path: &Path| {
+        let seconds = if path.ends_with("late") { 2_000_000_000 } else { old };
+        let time = Timespec { tv_sec: seconds, tv_nsec: 5 };
+        let times = Timestamps { last_access: time, last_modification: time };
+        rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+    };
+    crate::host::tree::walk(root, &mut |path, _| {
+        date(path);
+        Ok(())
+    })
+    .unwrap();
+    date(root);
 }
 
 fn runner() -> Runner {

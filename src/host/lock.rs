@@ -46,19 +46,11 @@ pub fn wait(runner: &Runner, path: &Path, other_does: &str) -> Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use super::*;
     use crate::event::Sink;
-
-    #[derive(Default)]
-    struct Heard(Mutex<Vec<Event>>);
-
-    impl Sink for Heard {
-        fn emit(&self, event: Event) {
-            self.0.lock().unwrap().push(event);
-        }
-    }
+    use crate::testing::Heard;
 
     #[test]
     fn the_second_waits_says_so_and_then_has_it() {
@@ -67,7 +59,7 @@ mod tests {
         let heard = Arc::new(Heard::default());
         let runner = Runner::new(Arc::clone(&heard) as Arc<dyn Sink>);
         let first = wait(&runner, &path, "sleeps").unwrap();
-        assert!(heard.0.lock().unwrap().is_empty());
+        assert!(heard.events().is_empty());
         let start = Instant::now();
         let held = PATIENCE + 4 * POLL;
         let release = std::thread::spawn(move || {
@@ -78,7 +70,7 @@ mod tests {
         assert!(start.elapsed() >= held);
         release.join().unwrap();
         let expected = Event::Warning { text: "waiting for another rvmb that sleeps".into() };
-        assert_eq!(*heard.0.lock().unwrap(), [expected]);
+        assert_eq!(heard.events(), [expected]);
     }
 
     #[test]

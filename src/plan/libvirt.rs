@@ -296,10 +296,11 @@ fn asked<T>(answer: Result<T>) -> Result<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use super::*;
     use crate::event::Sink;
+    use crate::testing::Heard;
 
     #[test]
     fn only_a_libvirt_of_qemu_on_this_host_will_do() {
@@ -375,15 +376,6 @@ mod tests {
         assert!(is_bridge(room.path(), "br1").unwrap_err().message().ends_with("is not there"));
     }
 
-    #[derive(Default)]
-    struct Heard(Mutex<Vec<Event>>);
-
-    impl Sink for Heard {
-        fn emit(&self, event: Event) {
-            self.0.lock().unwrap().push(event);
-        }
-    }
-
     #[test]
     fn a_place_that_libvirts_qemu_cannot_reach_is_warned_of() {
         let room = tempfile::tempdir().unwrap();
@@ -392,9 +384,9 @@ mod tests {
         std::fs::set_permissions(room.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         let place = room.path().join("below/out");
         is_in_reach(&place, "qemu:///session", &runner).unwrap();
-        assert!(heard.0.lock().unwrap().is_empty());
+        assert!(heard.events().is_empty());
         is_in_reach(&place, "qemu:///system", &runner).unwrap();
-        assert_eq!(heard.0.lock().unwrap().len(), 1);
+        assert_eq!(heard.events().len(), 1);
         assert!(is_in_reach(Path::new("/srv/\u{1}"), "qemu:///session", &runner).is_err());
     }
 }

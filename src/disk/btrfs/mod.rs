@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use self::items::{Identity, RootDirectory};
 use super::scratch::Scratch;
-use super::source::Source;
+use super::source::{FileSystem, Source};
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
 use crate::units::{MIB, Size};
@@ -37,21 +37,6 @@ const ONE_BELOW: &str = "Mount one file system at most below one on btrfs, or ch
 /// The first version that takes every feature with `-O`; one of them it would turn on some day, which no
 /// kernel before Linux 6.1 reads.
 const KNOWS_BLOCK_GROUP_TREE: (u32, u32) = (6, 3);
-
-/// A file system to be made.
-#[derive(Clone, Copy, Debug)]
-pub struct FileSystem<'a> {
-    /// Where it begins in the raw disk, in bytes.
-    pub offset: u64,
-    /// Its size in bytes, at least [`MINIMUM`].
-    pub size: u64,
-    /// Its UUID, from which those of its device, its chunks and its first subvolume are made.
-    pub uuid: Uuid,
-    /// Its label, at most [`LONGEST_LABEL`] bytes.
-    pub label: &'a str,
-    /// No time in it is later. Seconds since 1970.
-    pub epoch: i64,
-}
 
 /// Makes `system` in `raw`, which holds zeros there, and copies `source` into it.
 ///

@@ -1,15 +1,15 @@
 //! Against `btrfs check`, and against what `btrfs restore` reads back.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{FileExt, chown, symlink};
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
+use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 use rustix::mount::MountPropagationFlags;
 
 use super::*;
-use crate::disk::tests::{check_with, output_of};
+use crate::disk::tests::{check_with, output_of, set_modes_and_times};
 use crate::event::Silent;
 use crate::host::mounts::View;
 use crate::host::run::BeforeExec;
@@ -50,21 +50,7 @@ fn tree() -> tempfile::TempDir {
         let flags = XattrFlags::empty();
         rustix::fs::setxattr(root.join("late"), "security.capability", &CAPABILITY, flags).unwrap();
     }
-    for (name, mode) in [("", 0o750), ("setuid", 0o4755), ("sticky", 0o1777)] {
-        std::fs::set_permissions(root.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
-    }
-    let date = |path: &Path| {
-        let seconds = if path.ends_with("late") { 2_000_000_000 } else { OLD };
-        let time = Timespec { tv_sec: seconds, tv_nsec: 5 };
-        let times = Timestamps { last_access: time, last_modification: time };
-        rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
-    };
-    crate::host::tree::walk(root, &mut |path, _| {
-        date(path);
-        Ok(())
-    })
-    .unwrap();
-    date(root);
+    set_modes_and_times(root, OLD);
     tree
 }
 

@@ -16,11 +16,9 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use uuid::Uuid;
-
 use self::proto::Item;
 use super::scratch::Scratch;
-use super::source::Source;
+use super::source::{FileSystem, Source};
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
 use crate::units::{MIB, Size};
@@ -42,21 +40,6 @@ const COPIES_LARGE_FILES: (u32, u32) = (6, 13);
 
 /// The oldest xfsprogs whose mkfs.xfs copies whatever can be in a tree.
 pub const COPIES_DIRECTORIES: (u32, u32) = (6, 17);
-
-/// A file system to be made.
-#[derive(Clone, Copy, Debug)]
-pub struct FileSystem<'a> {
-    /// Where it begins in the raw disk, in bytes.
-    pub offset: u64,
-    /// Its size in bytes, at least [`MINIMUM`].
-    pub size: u64,
-    /// Its UUID.
-    pub uuid: Uuid,
-    /// Its label, at most [`LONGEST_LABEL`] characters.
-    pub label: &'a str,
-    /// No time in it is later. Seconds since 1970.
-    pub epoch: i64,
-}
 
 /// Makes `system` in `raw`, which holds zeros there, and copies `source` into it.
 ///

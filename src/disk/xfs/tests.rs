@@ -1,13 +1,13 @@
 //! Against xfs_repair and xfs_db, and against a second tree that differs in everything but content.
 
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{chown, symlink};
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps};
+use rustix::fs::{CWD, FileType, Mode};
 
 use super::*;
-use crate::disk::tests::{check_with, output_of};
+use crate::disk::tests::{check_with, output_of, set_modes_and_times};
 use crate::event::Silent;
 use crate::testing;
 
@@ -53,21 +53,7 @@ fn tree(backwards: bool) -> tempfile::TempDir {
             .unwrap();
         chown(root.join("setuid"), Some(33), Some(100_033)).unwrap();
     }
-    for (name, mode) in [("", 0o750), ("setuid", 0o4755), ("sticky", 0o1777)] {
-        std::fs::set_permissions(root.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
-    }
-    let date = |path: &Path| {
-        let seconds = if path.ends_with("late") { 2_000_000_000 } else { OLD };
-        let time = Timespec { tv_sec: seconds, tv_nsec: 5 };
-        let times = Timestamps { last_access: time, last_modification: time };
-        rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
-    };
-    crate::host::tree::walk(root, &mut |path, _| {
-        date(path);
-        Ok(())
-    })
-    .unwrap();
-    date(root);
+    set_modes_and_times(root, OLD);
     tree
 }
 
