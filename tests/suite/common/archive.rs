@@ -62,7 +62,7 @@ impl Archive {
     /// A sed(1) command for apt's sources in a guest that was baked with [`Self::options_of_release_day`]:
     /// after it they name the archive of today, at the address that the host has in QEMU's user network.
     pub(crate) fn move_to_today(&self) -> String {
-        let today = self.mirror.replace("127.0.0.1", HOST_IN_GUEST);
+        let today = seen_by_guest(&self.mirror);
         format!("s|{}|{today}|", self.released())
     }
 
@@ -97,6 +97,11 @@ impl Drop for Archive {
             let _ = server.wait();
         }
     }
+}
+
+/// An address of this host's own, as a guest in QEMU's user network reaches it.
+pub(crate) fn seen_by_guest(address: &str) -> String {
+    address.replace("127.0.0.1", HOST_IN_GUEST)
 }
 
 pub(crate) fn open_to_all(directory: &Path) {

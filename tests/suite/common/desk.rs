@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use tempfile::TempDir;
 
-use super::indices::Indices;
+use super::indices::{Indices, stanza};
+use super::launchpad::Launchpad;
 use super::process::{Finished, program, run};
-use super::{has_everything, skip};
+use super::{has_everything, host, skip};
 
 /// Exit code for what this host lacks, in docs/exit-codes.md.
 const HOST: i32 = 4;
@@ -22,14 +23,21 @@ pub(crate) fn is_coming(option: &str) -> bool {
     COMING.contains(&format!("(\"{option}\","))
 }
 
-/// Shared by the tests that run at one time; the last one takes it away.
-static ARCHIVE: Mutex<Weak<Indices>> = Mutex::new(Weak::new());
+/// What the archives have: this host's, and Launchpad's for `--ppa`.
+struct Archives {
+    indices: Indices,
+    launchpad: Launchpad,
+}
 
-fn archive() -> Arc<Indices> {
-    // A test that failed while it made the archive has left none.
-    let mut shared = ARCHIVE.lock().unwrap_or_else(PoisonError::into_inner);
+/// Shared by the tests that run at one time; the last one takes it away.
+static ARCHIVES: Mutex<Weak<Archives>> = Mutex::new(Weak::new());
+
+fn archives() -> Arc<Archives> {
+    // A test that failed while it made the archives has left none.
+    let mut shared = ARCHIVES.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
-        let made = Arc::new(Indices::make());
+        let launchpad = Launchpad::start(&stanza("tool", "2.0-1", "amd64", false));
+        let made = Arc::new(Archives { indices: Indices::make(), launchpad });
         *shared = Arc::downgrade(&made);
         made
     })
@@ -39,7 +47,7 @@ fn archive() -> Arc<Indices> {
 pub(crate) struct Desk {
     room: TempDir,
     /// Made when something is planned.
-    archive: OnceLock<Arc<Indices>>,
+    archives: OnceLock<Arc<Archives>>,
 }
 
 impl Desk {
@@ -47,6 +55,8 @@ impl Desk {
     pub(crate) fn new(test: &str) -> Option<Desk> {
         static LACK: OnceLock<Option<String>> = OnceLock::new();
         let desk = Desk::anyway();
+        host::put_media(&desk.work());
+        host::put_tree(&desk.work().join("system"));
         let lack = LACK.get_or_init(|| {
             if program("gpg").arg("--version").output().is_err() {
                 return Some("there is no gpg to sign an archive with".to_owned());
@@ -78,7 +88,7 @@ impl Desk {
         }
         let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/desk");
         run(program("cp").arg("--recursive").arg(files).arg(room.path().join("work"))).well();
-        Desk { room, archive: OnceLock::new() }
+        Desk { room, archives: OnceLock::new() }
     }
 
     /// Everything of this desk.
@@ -107,7 +117,14 @@ impl Desk {
         let mut command = program(self.room.path().join("bin").join(name));
         command.env_clear().env("LANG", "C.UTF-8").env("HOME", self.room.path().join("home"));
         command.env("PATH", "/usr/bin:/bin").current_dir(self.work()).args(words);
-        run(&mut command)
+        // Who names a PPA has archives.
+        if let Some(archives) = self.archives.get() {
+            command.envs(archives.launchpad.environment());
+        }
+        match words.contains(&host::LIBVIRT) {
+            true => run(&mut host::with_libvirt(&command)),
+            false => run(&mut command),
+        }
     }
 
     /// `rvmb plan` with these words, from the archive of indices.
@@ -126,8 +143,24 @@ impl Desk {
         serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("no JSON: {error}: {done}"))
     }
 
+    fn archives(&self) -> &Archives {
+        self.archives.get_or_init(|| {
+            let archives = archives();
+            // The keyring as a user has it at hand.
+            let keyring = archives.indices.path().join("keyring.gpg");
+            std::fs::copy(keyring, self.work().join("archive.gpg")).expect("copying the keyring");
+            archives
+        })
+    }
+
     fn archive(&self) -> &Indices {
-        self.archive.get_or_init(archive)
+        &self.archives().indices
+    }
+
+    /// `words` with the archive where they say `/archive`, as answers do.
+    pub(crate) fn with_paths(&self, words: &[String]) -> Vec<String> {
+        let archive = format!("file:{}", self.archive().path().display());
+        words.iter().map(|word| word.replace("file:/archive", &archive)).collect()
     }
 
     /// The options that name archive, cache and scratch, for a machine of the distribution among `words`; those that
@@ -146,10 +179,14 @@ impl Desk {
         options
     }
 
-    /// Paths of this run in `text`, by names that are the same in every run.
+    /// Paths and addresses of this run in `text`, by names that are the same in every run.
     pub(crate) fn without_paths(&self, text: &str) -> String {
         let archive = self.archive().path().display().to_string();
         let room = self.room.path().display().to_string();
-        text.replace(&archive, "/archive").replace(&room, "/desk")
+        let launchpad = &self.archives().launchpad;
+        text.replace(&archive, "/archive")
+            .replace(&room, "/desk")
+            .replace(launchpad.address(), "http://127.0.0.1")
+            .replace(launchpad.fingerprint(), "....")
     }
 }

@@ -7,13 +7,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rvmb::suite::{Registry, Suite};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::process::{program, run};
+use super::signer::Signer;
 
 /// When every pocket was made.
 const DATE: &str = "Sat, 06 Sep 2025 09:30:00 UTC";
@@ -77,7 +77,8 @@ impl Indices {
     pub(crate) fn make() -> Indices {
         let directory = tempfile::Builder::new().prefix("rvmb-indices-").tempdir().expect("a directory");
         super::archive::open_to_all(directory.path());
-        let signer = Signer::new(directory.path());
+        let signer = Signer::new(&directory.path().join("gnupg"), "rvmb test indices");
+        std::fs::write(directory.path().join("keyring.gpg"), signer.key(false)).expect("writing the keyring");
         for suite in Registry::built_in().expect("the suite files").all() {
             let packages = packages_of(suite);
             for pocket in &suite.archive.pockets {
@@ -163,13 +164,12 @@ fn write_pocket(archive: &Path, suite: &Suite, pocket: &str, packages: &BTreeSet
         ARCHITECTURES.join(" "),
         names.join(" ")
     );
-    write(&top.join("Release"), &release);
-    signer.sign(&top.join("Release"), &top.join("InRelease"));
+    write(&top.join("InRelease"), signer.sign(&release));
 }
 
 /// A package in an index.
-fn stanza(name: &str, version: &str, architecture: &str, essential: bool) -> String {
-    let sum = hex(&format!("{name} {version} {architecture}"));
+pub(crate) fn stanza(name: &str, version: &str, architecture: &str, essential: bool) -> String {
+    let sum = hex(format!("{name} {version} {architecture}"));
     // From a few KiB to some MiB, as packages are.
     let size = u64::from_str_radix(&sum[..6], 16).expect("hexadecimal digits") / 8 + 2000;
     let initial = name.chars().next().expect("a name");
@@ -182,59 +182,11 @@ fn stanza(name: &str, version: &str, architecture: &str, essential: bool) -> Str
     )
 }
 
-fn hex(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+pub(crate) fn hex(content: impl AsRef<[u8]>) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn write(path: &Path, text: &str) {
+pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) {
     std::fs::create_dir_all(path.parent().expect("a directory")).expect("making a directory");
     std::fs::write(path, text).unwrap_or_else(|error| panic!("writing {}: {error}", path.display()));
-}
-
-/// A key of its own, in a directory of its own, with gpg's agent until it is dropped.
-struct Signer {
-    home: PathBuf,
-}
-
-impl Signer {
-    /// Makes the key, and writes its public half to `directory`/keyring.gpg.
-    fn new(directory: &Path) -> Signer {
-        let home = directory.join("gnupg");
-        std::fs::create_dir(&home).expect("making gpg's directory");
-        close_to_others(&home);
-        let signer = Signer { home };
-        let name = "rvmb test indices <root@localhost>";
-        run(signer.gpg().args(["--quick-gen-key", name, "ed25519", "sign", "never"])).well();
-        run(signer.gpg().arg("--output").arg(directory.join("keyring.gpg")).arg("--export")).well();
-        signer
-    }
-
-    fn sign(&self, release: &Path, signed: &Path) {
-        run(self
-            .gpg()
-            .args(["--digest-algo", "SHA512", "--output"])
-            .arg(signed)
-            .arg("--clearsign")
-            .arg(release))
-        .well();
-    }
-
-    fn gpg(&self) -> std::process::Command {
-        let mut gpg = program("gpg");
-        gpg.arg("--homedir").arg(&self.home).args(["--batch", "--quiet", "--no-tty"]);
-        gpg.args(["--pinentry-mode", "loopback", "--passphrase", ""]);
-        gpg
-    }
-}
-
-impl Drop for Signer {
-    fn drop(&mut self) {
-        let ended = run(program("gpgconf").arg("--homedir").arg(&self.home).args(["--kill", "all"]));
-        assert!(ended.status.success() || std::thread::panicking(), "{ended}");
-    }
-}
-
-fn close_to_others(directory: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700)).expect("closing a directory");
 }

@@ -139,9 +139,13 @@ impl Bench {
 
     /// Whether the machine was given a script for its first boot, as its manifest says.
     fn has_first_boot_script(&self) -> bool {
+        !self.manifest()["plan"]["guest"]["firstboot"].is_null()
+    }
+
+    /// The manifest beside the image.
+    pub(crate) fn manifest(&self) -> serde_json::Value {
         let manifest = std::fs::read(self.destination().join("manifest.json")).expect("reading the manifest");
-        let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("parsing the manifest");
-        !manifest["plan"]["guest"]["firstboot"].is_null()
+        serde_json::from_slice(&manifest).expect("parsing the manifest")
     }
 
     /// Fails the test unless nothing but `allowed` is left beside the cache.

@@ -8,12 +8,15 @@ pub(crate) mod account;
 pub(crate) mod archive;
 pub(crate) mod desk;
 pub(crate) mod guest;
+pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod indices;
+pub(crate) mod launchpad;
 pub(crate) mod libvirt;
 pub(crate) mod machine;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod signer;
 pub(crate) mod traces;
 
 use std::io::Write;

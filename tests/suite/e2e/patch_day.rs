@@ -1,12 +1,15 @@
 //! The first patch day: a machine baked on the day of its release meets all updates since, a new kernel
 //! and a new boot loader among them.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::common::account::Account;
 use crate::common::archive::Archive;
 use crate::common::guest::{Guest, Session};
+use crate::common::launchpad::{Launchpad, PPA};
 use crate::common::machine::Bench;
+use crate::common::process::run;
 use crate::common::{anybody, begin};
 
 /// How long all updates may take without KVM on a busy host.
@@ -20,20 +23,40 @@ const FIRST_LOGIN: &str =
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFVzZXJLZXlPZlRoZVRlc3RzT2ZUaGVDb21tYW5kTGlu bob@laptop\n";
 
+/// The packages of the PPA: one that its server has, and one that a tarball has and its server has lost.
+const TOOLS: [&str; 2] = ["rvmb-test-tool", "rvmb-test-rarity"];
+
+/// A second network interface, far from the first.
+const SECOND_INTERFACE: [&str; 4] = [
+    "-netdev",
+    "user,id=second,net=10.0.3.0/24",
+    "-device",
+    "virtio-net-pci,netdev=second,addr=0x1c,romfile=",
+];
+
+/// The interfaces that have an address by DHCP.
+const ADDRESSES: &str = "ip -o -4 address show scope global dynamic | awk '{ print $4 }' | sort";
+
 /// The upgrade must ask nothing: it runs with a terminal and the frontend that asks there, and nobody
-/// types an answer. The same machine shows what the first login does where there is no first boot script.
+/// types an answer. The same machine shows what the first login does where there is no first boot script, that
+/// a PPA goes on to be asked, and that an interface of any name gets its address.
 #[test]
 fn the_first_patch_day_asks_nothing_and_starts_the_new_kernel() {
     let Some((_turn, account)) = begin("first patch day", anybody_with_our_archive) else { return };
     let archive = Archive::start();
     let options = archive.options_of_release_day();
+    let launchpad = Launchpad::with_packages(&TOOLS);
     let bench = Bench::new(&archive.reached_by(&account));
     let script = bench.file("welcome.sh", FIRST_LOGIN);
     let key = bench.file("id.pub", KEY);
     let mut words = vec!["kvm", "ubuntu", "--suite", "jammy", "--user", "bob", "--firstlogin", &script];
     words.extend(["--rootpass", "secret", "--uid", "1500", "--gid", "1600", "--ssh-user-key", &key]);
+    let tarball = bench.file("debs.tgz", "");
+    launchpad.move_to_tarball(TOOLS[1], Path::new(&tarball));
+    words.extend(["--ppa", PPA, "--addpkg", TOOLS[0], "--addpkg", TOOLS[1]]);
+    words.extend(["--debootstrap-tarball", &tarball]);
     words.extend(options.iter().map(String::as_str));
-    bench.bake(&words).well();
+    run(bench.command(&words).args(["--progress", "plain"]).envs(launchpad.environment())).well();
     let guest = Guest::new(&bench, "owned");
 
     let mut session = guest.switch_on();
@@ -44,7 +67,10 @@ fn the_first_patch_day_asks_nothing_and_starts_the_new_kernel() {
     let old = session.run("uname -r").well();
     let sources = archive.move_to_today();
     session.run(&format!("sed -i '{sources}' /etc/apt/sources.list")).well();
-    session.run_within(UPDATES, "apt-get update").well();
+    its_ppa_moves(&mut session, &launchpad);
+    let said = session.run_within(UPDATES, "apt-get update").well();
+    assert!(said.contains(&format!("{} jammy InRelease", launchpad.address_in_guest())), "{said}");
+    assert!(!said.lines().any(|line| line.starts_with("W:")), "{said}");
     let upgrade = "DEBIAN_FRONTEND=readline apt-get full-upgrade --assume-yes";
     let said = session.run_within(UPDATES, upgrade).well();
     let new = session.run("ls -v /boot/vmlinuz-* | tail -n 1 | sed s,/boot/vmlinuz-,,").well();
@@ -57,12 +83,13 @@ fn the_first_patch_day_asks_nothing_and_starts_the_new_kernel() {
     session.power_off();
 
     // From here on with a second interface, in a place and so of a name that the builder has not seen.
-    let mut session = guest.switch_on();
+    let mut session = guest.switch_on_with(&SECOND_INTERFACE);
     session.log_in("root", "secret");
     assert!(session.has_said("welcome, root"));
     assert!(session.has_said("it runs again at the next login"), "a script that failed must say so");
     assert_eq!(session.run("uname -r").well(), new);
     assert_eq!(session.run("systemctl is-system-running --wait").output, "running");
+    assert_eq!(session.run(ADDRESSES).well(), "10.0.2.15/24\n10.0.3.15/24");
     session.run("rm /root/fail").well();
     // Logins of a shell: root's second, which succeeds, and then nobody's.
     session.run("for user in root root bob; do su --login $user --command 'bash -lic true'; done");
@@ -81,6 +108,26 @@ fn its_user_is_as_asked_for(session: &mut Session) {
     // A login may come before the last service.
     assert_eq!(session.run("systemctl is-system-running --wait").output, "running");
     assert_eq!(session.run("systemctl is-active ssh").output, "active");
+}
+
+/// The packages of the PPA are installed, and its source is bound to its key, which vouches for nothing else. From
+/// then on the source names the PPA at the address that the host has.
+#[track_caller]
+fn its_ppa_moves(session: &mut Session, launchpad: &Launchpad) {
+    for tool in TOOLS {
+        let status = format!("dpkg-query --show --showformat '${{db:Status-Status}} ${{Version}}' {tool}");
+        assert_eq!(session.run(&status).well(), "installed 1.0", "{tool}");
+    }
+    let (list, key) =
+        ("/etc/apt/sources.list.d/bob-ubuntu-tools.list", "/etc/apt/keyrings/bob-ubuntu-tools.gpg");
+    let official = "https://ppa.launchpadcontent.net/bob/tools/ubuntu";
+    let source = session.run(&format!("cat {list}")).well();
+    assert_eq!(source, format!("deb [signed-by={key}] {official} jammy main"));
+    let digest = session.run(&format!("sha256sum <{key}")).well();
+    assert_eq!(digest.trim_end_matches("  -"), launchpad.digest_of_key());
+    let elsewhere = "find /etc/apt/trusted.gpg /etc/apt/trusted.gpg.d -type f -exec sha256sum {} +";
+    assert!(!session.run(elsewhere).output.contains(&launchpad.digest_of_key()), "trusted for everything");
+    session.run(&format!("sed -i 's|{official}|{}|' {list}", launchpad.address_in_guest())).well();
 }
 
 /// What packages brought is as they brought it, so that no upgrade asks about it; and fstab names what is mounted.

@@ -21,8 +21,7 @@ fn a_tree_in_memory_boots() {
 
 /// Without them neither the cache nor a medium could be trusted.
 fn packages_have_digests(bench: &Bench) {
-    let manifest = std::fs::read(bench.destination().join("manifest.json")).expect("reading the manifest");
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("parsing the manifest");
+    let manifest = bench.manifest();
     let resolved = manifest["plan"]["packages"]["resolved"].as_array().expect("packages");
     let has = |package: &serde_json::Value| package["sha256"].as_str().is_some_and(|text| text.len() == 64);
     assert!(!resolved.is_empty() && resolved.iter().all(has), "{:?}", resolved.first());

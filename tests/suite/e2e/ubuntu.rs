@@ -15,9 +15,12 @@ fn jammy_boots() {
     let mut words = words("ubuntu", "jammy", &script);
     // Each form of a package that apt knows.
     words.extend(["--addpkg", "apache2/jammy,libc6:amd64", "--addpkg", "cowsay-"]);
+    words.extend(["--variant", "buildd"]);
     words.extend(options.iter().map(String::as_str));
     bench.bake(&words).well();
     bench.is_clean(&["out", "setup.sh"]);
+    let resolved = bench.manifest()["plan"]["packages"]["resolved"].to_string();
+    assert!(resolved.contains("\"build-essential\""), "{resolved}");
     image::is_sound(&bench.image(), &bench.scratch());
     bench.boots("bios");
 }
