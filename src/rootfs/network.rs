@@ -8,6 +8,7 @@
 mod ifupdown;
 mod netplan;
 mod networkd;
+mod online;
 
 use super::Site;
 use crate::error::Result;
@@ -30,6 +31,10 @@ pub(super) fn configure(site: &Site<'_>, root: &Root) -> Result<()> {
         // Newer netplan complains about files that others can read: keys may be in them.
         NetworkStack::Netplan => root.write("/etc/netplan/01-rvmb.yaml", 0o600, netplan::file(network))?,
         NetworkStack::Ifupdown => return ifupdown::configure(network, root),
+    }
+    // Nothing waits for interfaces that have no configuration.
+    if network.static_addresses().is_none() {
+        online::configure(root)?;
     }
     for service in ["systemd-networkd.service", "systemd-resolved.service"] {
         if root.exists(format!("/usr/lib/systemd/system/{service}"))?

@@ -26,20 +26,24 @@ const KEY: &str =
 /// The packages of the PPA: one that its server has, and one that a tarball has and its server has lost.
 const TOOLS: [&str; 2] = ["rvmb-test-tool", "rvmb-test-rarity"];
 
-/// A second network interface, far from the first.
-const SECOND_INTERFACE: [&str; 4] = [
+/// A second network interface, far from the first, and a third on which nobody answers.
+const MORE_INTERFACES: [&str; 8] = [
     "-netdev",
     "user,id=second,net=10.0.3.0/24",
     "-device",
     "virtio-net-pci,netdev=second,addr=0x1c,romfile=",
+    "-netdev",
+    "hubport,id=third,hubid=1",
+    "-device",
+    "virtio-net-pci,netdev=third,addr=0x1d,romfile=",
 ];
 
-/// The interfaces that have an address by DHCP.
+/// The addresses by DHCP.
 const ADDRESSES: &str = "ip -o -4 address show scope global dynamic | awk '{ print $4 }' | sort";
 
 /// The upgrade must ask nothing: it runs with a terminal and the frontend that asks there, and nobody
 /// types an answer. The same machine shows what the first login does where there is no first boot script, that
-/// a PPA goes on to be asked, and that an interface of any name gets its address.
+/// a PPA goes on to be asked, and that an interface of any name gets its address, whoever is silent on another.
 #[test]
 fn the_first_patch_day_asks_nothing_and_starts_the_new_kernel() {
     let Some((_turn, account)) = begin("first patch day", anybody_with_our_archive) else { return };
@@ -82,14 +86,19 @@ fn the_first_patch_day_asks_nothing_and_starts_the_new_kernel() {
     session.run("touch /root/fail").well();
     session.power_off();
 
-    // From here on with a second interface, in a place and so of a name that the builder has not seen.
-    let mut session = guest.switch_on_with(&SECOND_INTERFACE);
+    // From here on with more interfaces, in places and so of names that the builder has not seen.
+    let mut session = guest.switch_on_with(&MORE_INTERFACES);
     session.log_in("root", "secret");
     assert!(session.has_said("welcome, root"));
     assert!(session.has_said("it runs again at the next login"), "a script that failed must say so");
     assert_eq!(session.run("uname -r").well(), new);
     assert_eq!(session.run("systemctl is-system-running --wait").output, "running");
     assert_eq!(session.run(ADDRESSES).well(), "10.0.2.15/24\n10.0.3.15/24");
+    // systemd would wait two minutes for all of them, which is longer than a line may take.
+    session
+        .run("systemctl start network-online.target && systemctl is-active systemd-networkd-wait-online")
+        .well();
+    assert_eq!(session.run("systemctl is-system-running").output, "running");
     session.run("rm /root/fail").well();
     // Logins of a shell: root's second, which succeeds, and then nobody's.
     session.run("for user in root root bob; do su --login $user --command 'bash -lic true'; done");
