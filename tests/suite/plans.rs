@@ -6,8 +6,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::thread;
 
+use crate::common::account::Account;
 use crate::common::desk::{Desk, is_coming};
+use crate::common::host::LIBVIRT;
 use crate::common::process::Finished;
+use crate::common::skip;
 
 /// What was handed to users of vmbuilder: every long option of its manual, by the name that the help has.
 const VMBUILDER: &[&str] = &[
@@ -162,7 +165,12 @@ fn split(line: &str) -> Vec<String> {
 #[test]
 fn old_command_lines_are_answered() {
     let Some(desk) = Desk::new("old command lines") else { return };
-    let lines = lines();
+    let mut lines = lines();
+    if let Err(why) = Account::root() {
+        // Only root can put another virsh into the place of this host's.
+        skip::<()>("command lines with a libvirt", &why);
+        lines.retain(|line| !line.words.iter().any(|word| word == LIBVIRT));
+    }
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("snapshots/plans");
     settings.set_prepend_module_to_snapshot(false);
