@@ -47,8 +47,8 @@ pub struct Error {
     kind: Kind,
     message: Box<str>,
     /// The causes, outermost first. Kept as text, because an error crosses from worker to front.
-    causes: Vec<String>,
-    hints: Vec<String>,
+    causes: Box<[String]>,
+    hints: Box<[String]>,
     /// The last lines of the failed command's own words.
     tail: Box<[String]>,
     /// The places of a file that are wrong, all of them at once.
@@ -57,6 +57,33 @@ pub struct Error {
     /// Errors that have nothing to do with each other, told at once; each has its own causes and hints.
     #[serde(default)]
     parts: Box<[Error]>,
+    /// What of the user's words it is about. The worker knows none of them.
+    #[serde(skip)]
+    subjects: Box<[Subject]>,
+}
+
+/// What of the user's words an error is about. Whoever knows where these words stand adds the places
+/// ([`Error::placed`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A setting by its name, and one item of its list where it is one.
+    Setting(String, Option<String>),
+    /// Everything on a disk, by its number from 0.
+    Disk(usize),
+    /// A partition or logical volume: the number of its disk, and its own in the disk's list, both from 0.
+    Partition(usize, usize),
+}
+
+impl Subject {
+    /// A setting, by its name or by its option.
+    pub fn setting(name: &str) -> Subject {
+        Subject::Setting(name.trim_start_matches('-').to_owned(), None)
+    }
+
+    /// One item of a setting that is a list.
+    pub fn item(name: &str, item: &str) -> Subject {
+        Subject::Setting(name.trim_start_matches('-').to_owned(), Some(item.to_owned()))
+    }
 }
 
 /// A place of a text file that is wrong.
@@ -93,11 +120,12 @@ impl Error {
         Error {
             kind,
             message: message.into().into(),
-            causes: Vec::new(),
-            hints: Vec::new(),
+            causes: Box::default(),
+            hints: Box::default(),
             tail: Box::default(),
             problems: Box::default(),
             parts: Box::default(),
+            subjects: Box::default(),
         }
     }
 
@@ -124,18 +152,20 @@ impl Error {
     /// Adds a cause and the causes below it.
     #[must_use]
     pub fn because(mut self, cause: &(dyn std::error::Error + 'static)) -> Self {
+        let mut causes = self.causes.into_vec();
         let mut next = Some(cause);
         while let Some(error) = next {
-            self.causes.push(error.to_string());
+            causes.push(error.to_string());
             next = error.source();
         }
+        self.causes = causes.into();
         self
     }
 
     /// Adds what to do about it: one full sentence.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
+        self.hints = self.hints.into_iter().chain([hint.into()]).collect();
         self
     }
 
@@ -153,11 +183,37 @@ impl Error {
         self
     }
 
+    /// Says what of the user's words it is about.
+    #[must_use]
+    pub fn about(mut self, subject: Subject) -> Self {
+        if !self.subjects.contains(&subject) {
+            self.subjects = self.subjects.into_iter().chain([subject]).collect();
+        }
+        self
+    }
+
+    /// The same with the places of what it and its parts are about, as far as `place` knows them. What has a
+    /// place is about nothing any more.
+    #[must_use]
+    pub fn placed(self, place: &dyn Fn(&Subject) -> Option<Problem>) -> Self {
+        let mut found: Vec<Problem> = self.problems.into_vec();
+        let mut subjects = Vec::new();
+        for subject in self.subjects {
+            match place(&subject) {
+                Some(problem) if found.contains(&problem) => {}
+                Some(problem) => found.push(problem),
+                None => subjects.push(subject),
+            }
+        }
+        let parts = self.parts.into_iter().map(|part| part.placed(place)).collect();
+        Error { problems: found.into(), subjects: subjects.into(), parts, ..self }
+    }
+
     /// Puts what was being done around an error; its text becomes the first cause.
     #[must_use]
     pub fn within(mut self, message: impl Into<String>) -> Self {
         let inner = std::mem::replace(&mut self.message, message.into().into());
-        self.causes.insert(0, inner.into());
+        self.causes = [inner.into()].into_iter().chain(self.causes).collect();
         self
     }
 
@@ -211,6 +267,11 @@ impl Error {
         &self.parts
     }
 
+    /// What of the user's words it is about, as far as no place is known.
+    pub fn subjects(&self) -> &[Subject] {
+        &self.subjects
+    }
+
     /// The last lines of the failed command.
     pub fn tail_lines(&self) -> &[String] {
         &self.tail
@@ -247,6 +308,24 @@ impl<T, E: std::error::Error + 'static> Context<T> for std::result::Result<T, E>
     }
 }
 
+/// Says what of the user's words an error is about.
+pub trait About<T> {
+    /// A setting, by its name or by its option.
+    fn about(self, setting: &str) -> Result<T>;
+    /// One item of a setting that is a list.
+    fn about_item(self, setting: &str, item: &str) -> Result<T>;
+}
+
+impl<T> About<T> for Result<T> {
+    fn about(self, setting: &str) -> Result<T> {
+        self.map_err(|error| error.about(Subject::setting(setting)))
+    }
+
+    fn about_item(self, setting: &str, item: &str) -> Result<T> {
+        self.map_err(|error| error.about(Subject::item(setting, item)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +335,31 @@ mod tests {
         let io = std::io::Error::from(std::io::ErrorKind::NotFound);
         let error = Error::config("reading setup.sh").because(&io).within("planning the first boot");
         assert_eq!(error.to_string(), "planning the first boot: reading setup.sh: entity not found");
+    }
+
+    #[test]
+    fn what_an_error_is_about_gets_its_place() {
+        let problem = |line| Problem {
+            file: "x.cfg".into(),
+            line,
+            column: 1,
+            length: 1,
+            text: "x".into(),
+            message: "set here".into(),
+            help: None,
+        };
+        let place = |subject: &Subject| match subject {
+            Subject::Setting(name, None) if name == "ip" => Some(problem(1)),
+            Subject::Setting(name, Some(item)) if name == "dns" && item == "b" => Some(problem(2)),
+            _ => None,
+        };
+        let one = Error::config("one").about(Subject::setting("--ip")).about(Subject::setting("mask"));
+        let other = Err::<(), _>(Error::config("other")).about_item("dns", "b").unwrap_err();
+        let both = Error::all(vec![one, other, Error::config("none")]).unwrap_err();
+        let placed = both.placed(&place).placed(&place);
+        let places: Vec<&[Problem]> = placed.parts().iter().map(Error::places).collect();
+        assert_eq!(places, [[problem(1)].as_slice(), &[problem(2)], &[]]);
+        assert_eq!(placed.parts()[0].subjects(), [Subject::setting("mask")]);
     }
 
     #[test]
