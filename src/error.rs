@@ -193,20 +193,22 @@ impl Error {
     }
 
     /// The same with the places of what it and its parts are about, as far as `place` knows them. What has a
-    /// place is about nothing any more.
+    /// place of its own needs no other.
     #[must_use]
     pub fn placed(self, place: &dyn Fn(&Subject) -> Option<Problem>) -> Self {
-        let mut found: Vec<Problem> = self.problems.into_vec();
-        let mut subjects = Vec::new();
-        for subject in self.subjects {
-            match place(&subject) {
-                Some(problem) if found.contains(&problem) => {}
-                Some(problem) => found.push(problem),
-                None => subjects.push(subject),
-            }
+        let mut error = self.map_parts(|part| part.placed(place));
+        if error.problems.is_empty() {
+            let mut found: Vec<Problem> = error.subjects.iter().filter_map(place).collect();
+            found.dedup();
+            error.problems = found.into();
         }
-        let parts = self.parts.into_iter().map(|part| part.placed(place)).collect();
-        Error { problems: found.into(), subjects: subjects.into(), parts, ..self }
+        error
+    }
+
+    /// The same with something done to each of its parts.
+    #[must_use]
+    pub fn map_parts(self, map: impl Fn(Error) -> Error) -> Self {
+        Error { parts: self.parts.into_iter().map(map).collect(), ..self }
     }
 
     /// Puts what was being done around an error; its text becomes the first cause.
@@ -226,8 +228,9 @@ impl Error {
     }
 
     /// Several problems as one error of the first one's kind; `Ok` where there is none. A single one stays
-    /// as it is.
+    /// as it is, and the problems of one that only gathers others are told with the rest.
     pub fn all(problems: Vec<Error>) -> Result<()> {
+        let problems: Vec<Error> = problems.into_iter().flat_map(Error::gathered).collect();
         let count = problems.len();
         let Some(first) = problems.first() else { return Ok(()) };
         let whole = Error::new(first.kind, format!("there are {count} problems"));
@@ -235,6 +238,12 @@ impl Error {
             Ok([single]) => Err(single),
             Err(problems) => Err(Error { parts: problems.into(), ..whole }),
         }
+    }
+
+    /// The problems of an error that says nothing of its own beside them; else the error.
+    fn gathered(self) -> Vec<Error> {
+        let own = [self.causes.len(), self.hints.len(), self.tail.len(), self.problems.len()];
+        if self.parts.is_empty() || own != [0; 4] { vec![self] } else { self.parts.into_vec() }
     }
 
     /// Who can do something about it.
@@ -267,7 +276,7 @@ impl Error {
         &self.parts
     }
 
-    /// What of the user's words it is about, as far as no place is known.
+    /// What of the user's words it is about.
     pub fn subjects(&self) -> &[Subject] {
         &self.subjects
     }
@@ -359,7 +368,6 @@ mod tests {
         let placed = both.placed(&place).placed(&place);
         let places: Vec<&[Problem]> = placed.parts().iter().map(Error::places).collect();
         assert_eq!(places, [[problem(1)].as_slice(), &[problem(2)], &[]]);
-        assert_eq!(placed.parts()[0].subjects(), [Subject::setting("mask")]);
     }
 
     #[test]
@@ -370,6 +378,10 @@ mod tests {
         let both = Error::all(vec![host(), Error::config("`a b` is not a host name")]).unwrap_err();
         assert_eq!((both.kind(), both.parts().len(), both.hints().len()), (Kind::Host, 2, 0));
         assert_eq!(both.parts()[0].hints(), ["Install it."]);
+        let three = Error::all(vec![Error::usage("no size"), both.clone()]).unwrap_err();
+        assert_eq!((three.message(), three.parts().len()), ("there are 3 problems", 3));
+        let within = Error::all(vec![Error::usage("no size"), both.clone().within("disk 1")]).unwrap_err();
+        assert_eq!(within.parts().len(), 2);
         assert_eq!(
             both.to_string(),
             "there are 2 problems; mke2fs is not installed; `a b` is not a host name"

@@ -24,8 +24,10 @@ enum Field {
     List(fn(&mut Appliance) -> &mut Vec<String>),
     Path(fn(&mut Appliance) -> &mut Option<PathBuf>),
     Paths(fn(&mut Appliance) -> &mut Vec<PathBuf>),
-    Size(fn(&mut Appliance) -> &mut Option<Size>),
-    Number(fn(&mut Appliance) -> &mut Option<u32>),
+    /// A size, which stays text.
+    Size(fn(&mut Appliance) -> &mut Option<String>),
+    /// A number, which stays text.
+    Number(fn(&mut Appliance) -> &mut Option<String>),
     Switch(fn(&mut Appliance) -> &mut bool),
     /// One of these words.
     Choice(&'static [&'static str], fn(&mut Appliance) -> &mut Option<String>),
@@ -120,12 +122,13 @@ impl Setting {
             Field::List(at) => *at(appliance) = split_list(text),
             Field::Path(at) => *at(appliance) = Some(PathBuf::from(text)),
             Field::Paths(at) => *at(appliance) = split_list(text).into_iter().map(PathBuf::from).collect(),
-            Field::Size(at) => *at(appliance) = Some(text.parse().map_err(|error| format!("{error}"))?),
+            Field::Size(at) => {
+                text.parse::<Size>().map_err(|error| error.to_string())?;
+                *at(appliance) = Some(text.to_owned());
+            }
             Field::Number(at) => {
-                *at(appliance) = Some(
-                    text.parse()
-                        .map_err(|_| format!("`{text}` is not a whole number from 0 to {}", u32::MAX))?,
-                );
+                number(text)?;
+                *at(appliance) = Some(text.to_owned());
             }
             Field::Switch(at) => *at(appliance) = switch(text)?,
             Field::Choice(words, at) => {
@@ -179,6 +182,11 @@ impl Setting {
     }
 }
 
+/// Reads a number. The error says what is wrong with the text.
+pub fn number(text: &str) -> Result<u32, String> {
+    text.trim().parse().map_err(|_| format!("`{text}` is not a whole number from 0 to {}", u32::MAX))
+}
+
 /// Splits a list at commas and line ends. Never at a colon: `libc6:i386` is one package.
 pub fn split_list(text: &str) -> Vec<String> {
     text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
@@ -216,8 +224,8 @@ mod tests {
     #[test]
     fn text_becomes_values() {
         assert_eq!(set("addpkg", "a, libc6:i386\n b ,").unwrap().add_packages, ["a", "libc6:i386", "b"]);
-        assert_eq!(set("mem", "1G").unwrap().memory, Some(Size::mib(1024)));
-        assert_eq!(set("uid", "1001").unwrap().users.uid, Some(1001));
+        assert_eq!(set("mem", "1G").unwrap().memory.as_deref(), Some("1G"));
+        assert_eq!(set("uid", "1001").unwrap().users.uid.as_deref(), Some("1001"));
         assert!(set("lock-user", "Yes").unwrap().users.lock);
         assert!(!set("lock-user", "off").unwrap().users.lock);
     }

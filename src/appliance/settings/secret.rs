@@ -4,9 +4,13 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::host::named_file::NamedFile;
 
 /// What stands for standard input in place of a file's name.
 pub const STANDARD_INPUT: &str = "-";
+
+/// What to do where no password comes of what was named.
+const CURE: &str = "Name a file whose first line is the password, or - for standard input.";
 
 /// Longest file with a password that is read, in bytes.
 const SECRET_LIMIT: u64 = 64 * 1024;
@@ -22,18 +26,24 @@ pub const NO_PASSWORD: &str =
 /// [`Kind::Config`] where it cannot be read, or is empty.
 pub fn read_secret(path: &Path) -> Result<String> {
     let (text, place) = if path == Path::new(STANDARD_INPUT) {
-        (bounded(std::io::stdin().lock()), "standard input".to_owned())
+        let text = bounded(std::io::stdin().lock());
+        let reading = || "reading a password from standard input".to_owned();
+        (text.context(Kind::Config, reading).map_err(|error| error.hint(CURE))?, "standard input".to_owned())
     } else {
-        (std::fs::File::open(path).and_then(bounded), path.display().to_string())
+        (text_of(path)?, path.display().to_string())
     };
-    let text =
-        text.context(Kind::Config, || format!("reading a password from {place}")).map_err(|error| {
-            error.hint("Name a file whose first line is the password, or - for standard input.")
-        })?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
         _ => Err(Error::config(format!("the password from {place} is empty")).hint(NO_PASSWORD)),
     }
+}
+
+/// The text of a file.
+fn text_of(path: &Path) -> Result<String> {
+    let reading = || format!("reading a password from {}", path.display());
+    let file = NamedFile { option: "", path, cure: CURE };
+    let bytes = file.read(SECRET_LIMIT).map_err(|error| error.within(reading()))?;
+    String::from_utf8(bytes).map_err(|_| Error::config(format!("{}: it is no text", reading())).hint(CURE))
 }
 
 /// What `source` has, where it is not longer than the limit.
@@ -68,7 +78,7 @@ mod tests {
             find("pass-file").unwrap().check("-").is_err() && find("pass-file").unwrap().check("x").is_ok()
         );
         let endless = read_secret(Path::new("/dev/zero")).unwrap_err();
-        assert!(endless.to_string().contains("longer than 64 KiB"), "{endless}");
+        assert!(endless.to_string().contains("larger than 64 KiB"), "{endless}");
         for empty in ["", "\n", "\nsecond\n", "\r\n"] {
             std::fs::write(file.path(), empty).unwrap();
             assert!(set("rootpass-file", &text).unwrap_err().ends_with("is empty"), "{empty:?}");
