@@ -47,8 +47,8 @@ pub struct Error {
     kind: Kind,
     message: Box<str>,
     /// The causes, outermost first. Kept as text, because an error crosses from worker to front.
-    causes: Vec<String>,
-    hints: Vec<String>,
+    causes: Box<[String]>,
+    hints: Box<[String]>,
     /// The last lines of the failed command's own words.
     tail: Box<[String]>,
     /// The places of a file that are wrong, all of them at once.
@@ -57,6 +57,33 @@ pub struct Error {
     /// Errors that have nothing to do with each other, told at once; each has its own causes and hints.
     #[serde(default)]
     parts: Box<[Error]>,
+    /// What of the user's words it is about. The worker knows none of them.
+    #[serde(skip)]
+    subjects: Box<[Subject]>,
+}
+
+/// What of the user's words an error is about. Whoever knows where these words stand adds the places
+/// ([`Error::placed`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A setting by its name, and one item of its list where it is one.
+    Setting(String, Option<String>),
+    /// Everything on a disk, by its number from 0.
+    Disk(usize),
+    /// A partition or logical volume: the number of its disk, and its own in the disk's list, both from 0.
+    Partition(usize, usize),
+}
+
+impl Subject {
+    /// A setting, by its name or by its option.
+    pub fn setting(name: &str) -> Subject {
+        Subject::Setting(name.trim_start_matches('-').to_owned(), None)
+    }
+
+    /// One item of a setting that is a list.
+    pub fn item(name: &str, item: &str) -> Subject {
+        Subject::Setting(name.trim_start_matches('-').to_owned(), Some(item.to_owned()))
+    }
 }
 
 /// A place of a text file that is wrong.
@@ -93,11 +120,12 @@ impl Error {
         Error {
             kind,
             message: message.into().into(),
-            causes: Vec::new(),
-            hints: Vec::new(),
+            causes: Box::default(),
+            hints: Box::default(),
             tail: Box::default(),
             problems: Box::default(),
             parts: Box::default(),
+            subjects: Box::default(),
         }
     }
 
@@ -124,18 +152,20 @@ impl Error {
     /// Adds a cause and the causes below it.
     #[must_use]
     pub fn because(mut self, cause: &(dyn std::error::Error + 'static)) -> Self {
+        let mut causes = self.causes.into_vec();
         let mut next = Some(cause);
         while let Some(error) = next {
-            self.causes.push(error.to_string());
+            causes.push(error.to_string());
             next = error.source();
         }
+        self.causes = causes.into();
         self
     }
 
     /// Adds what to do about it: one full sentence.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
+        self.hints = self.hints.into_iter().chain([hint.into()]).collect();
         self
     }
 
@@ -153,11 +183,39 @@ impl Error {
         self
     }
 
+    /// Says what of the user's words it is about.
+    #[must_use]
+    pub fn about(mut self, subject: Subject) -> Self {
+        if !self.subjects.contains(&subject) {
+            self.subjects = self.subjects.into_iter().chain([subject]).collect();
+        }
+        self
+    }
+
+    /// The same with the places of what it and its parts are about, as far as `place` knows them. What has a
+    /// place of its own needs no other.
+    #[must_use]
+    pub fn placed(self, place: &dyn Fn(&Subject) -> Option<Problem>) -> Self {
+        let mut error = self.map_parts(|part| part.placed(place));
+        if error.problems.is_empty() {
+            let mut found: Vec<Problem> = error.subjects.iter().filter_map(place).collect();
+            found.dedup();
+            error.problems = found.into();
+        }
+        error
+    }
+
+    /// The same with something done to each of its parts.
+    #[must_use]
+    pub fn map_parts(self, map: impl Fn(Error) -> Error) -> Self {
+        Error { parts: self.parts.into_iter().map(map).collect(), ..self }
+    }
+
     /// Puts what was being done around an error; its text becomes the first cause.
     #[must_use]
     pub fn within(mut self, message: impl Into<String>) -> Self {
         let inner = std::mem::replace(&mut self.message, message.into().into());
-        self.causes.insert(0, inner.into());
+        self.causes = [inner.into()].into_iter().chain(self.causes).collect();
         self
     }
 
@@ -170,8 +228,9 @@ impl Error {
     }
 
     /// Several problems as one error of the first one's kind; `Ok` where there is none. A single one stays
-    /// as it is.
+    /// as it is, and the problems of one that only gathers others are told with the rest.
     pub fn all(problems: Vec<Error>) -> Result<()> {
+        let problems: Vec<Error> = problems.into_iter().flat_map(Error::gathered).collect();
         let count = problems.len();
         let Some(first) = problems.first() else { return Ok(()) };
         let whole = Error::new(first.kind, format!("there are {count} problems"));
@@ -179,6 +238,12 @@ impl Error {
             Ok([single]) => Err(single),
             Err(problems) => Err(Error { parts: problems.into(), ..whole }),
         }
+    }
+
+    /// The problems of an error that says nothing of its own beside them; else the error.
+    fn gathered(self) -> Vec<Error> {
+        let own = [self.causes.len(), self.hints.len(), self.tail.len(), self.problems.len()];
+        if self.parts.is_empty() || own != [0; 4] { vec![self] } else { self.parts.into_vec() }
     }
 
     /// Who can do something about it.
@@ -209,6 +274,11 @@ impl Error {
     /// The errors that this one consists of, where it tells several at once.
     pub fn parts(&self) -> &[Error] {
         &self.parts
+    }
+
+    /// What of the user's words it is about.
+    pub fn subjects(&self) -> &[Subject] {
+        &self.subjects
     }
 
     /// The last lines of the failed command.
@@ -247,6 +317,24 @@ impl<T, E: std::error::Error + 'static> Context<T> for std::result::Result<T, E>
     }
 }
 
+/// Says what of the user's words an error is about.
+pub trait About<T> {
+    /// A setting, by its name or by its option.
+    fn about(self, setting: &str) -> Result<T>;
+    /// One item of a setting that is a list.
+    fn about_item(self, setting: &str, item: &str) -> Result<T>;
+}
+
+impl<T> About<T> for Result<T> {
+    fn about(self, setting: &str) -> Result<T> {
+        self.map_err(|error| error.about(Subject::setting(setting)))
+    }
+
+    fn about_item(self, setting: &str, item: &str) -> Result<T> {
+        self.map_err(|error| error.about(Subject::item(setting, item)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,6 +347,30 @@ mod tests {
     }
 
     #[test]
+    fn what_an_error_is_about_gets_its_place() {
+        let problem = |line| Problem {
+            file: "x.cfg".into(),
+            line,
+            column: 1,
+            length: 1,
+            text: "x".into(),
+            message: "set here".into(),
+            help: None,
+        };
+        let place = |subject: &Subject| match subject {
+            Subject::Setting(name, None) if name == "ip" => Some(problem(1)),
+            Subject::Setting(name, Some(item)) if name == "dns" && item == "b" => Some(problem(2)),
+            _ => None,
+        };
+        let one = Error::config("one").about(Subject::setting("--ip")).about(Subject::setting("mask"));
+        let other = Err::<(), _>(Error::config("other")).about_item("dns", "b").unwrap_err();
+        let both = Error::all(vec![one, other, Error::config("none")]).unwrap_err();
+        let placed = both.placed(&place).placed(&place);
+        let places: Vec<&[Problem]> = placed.parts().iter().map(Error::places).collect();
+        assert_eq!(places, [[problem(1)].as_slice(), &[problem(2)], &[]]);
+    }
+
+    #[test]
     fn several_problems_keep_what_is_theirs() {
         assert!(Error::all(vec![]).is_ok());
         let host = || Error::host("mke2fs is not installed").hint("Install it.");
@@ -266,6 +378,10 @@ mod tests {
         let both = Error::all(vec![host(), Error::config("`a b` is not a host name")]).unwrap_err();
         assert_eq!((both.kind(), both.parts().len(), both.hints().len()), (Kind::Host, 2, 0));
         assert_eq!(both.parts()[0].hints(), ["Install it."]);
+        let three = Error::all(vec![Error::usage("no size"), both.clone()]).unwrap_err();
+        assert_eq!((three.message(), three.parts().len()), ("there are 3 problems", 3));
+        let within = Error::all(vec![Error::usage("no size"), both.clone().within("disk 1")]).unwrap_err();
+        assert_eq!(within.parts().len(), 2);
         assert_eq!(
             both.to_string(),
             "there are 2 problems; mke2fs is not installed; `a b` is not a host name"

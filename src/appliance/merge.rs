@@ -49,6 +49,7 @@ impl Appliance {
             special: special(self.special, upper.special),
             ec2: ec2(self.ec2, upper.ec2),
             places: places(self.places, upper.places),
+            origins: self.origins.overlaid_by(upper.origins),
         }
     }
 }
@@ -159,13 +160,12 @@ fn non_empty(upper: String, lower: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Size;
 
     fn lower() -> Appliance {
         Appliance {
             suite: Some("precise".into()),
             add_packages: vec!["nginx".into()],
-            sizes: Sizes { root: Some(Size::mib(4096)), swap: Some(Size::mib(512)), ..Sizes::default() },
+            sizes: Sizes { root: Some("4096".into()), swap: Some("512".into()), ..Sizes::default() },
             places: Places { overwrite: true, ..Places::default() },
             ..Appliance::default()
         }
@@ -193,11 +193,11 @@ mod tests {
     #[test]
     fn a_disk_size_above_takes_the_place_of_a_root_size_below() {
         let upper = Appliance {
-            sizes: Sizes { disk: Some(Size::mib(8192)), ..Sizes::default() },
+            sizes: Sizes { disk: Some("8192".into()), ..Sizes::default() },
             ..Appliance::default()
         };
         let sizes = lower().overlaid_by(upper).sizes;
-        assert_eq!((sizes.disk, sizes.root), (Some(Size::mib(8192)), None));
-        assert_eq!(sizes.swap, Some(Size::mib(512)));
+        assert_eq!((sizes.disk.as_deref(), sizes.root), (Some("8192"), None));
+        assert_eq!(sizes.swap.as_deref(), Some("512"));
     }
 }

@@ -12,6 +12,8 @@
 pub mod config;
 mod merge;
 mod model;
+mod origins;
 pub mod settings;
 
 pub use model::*;
+pub use origins::Origins;

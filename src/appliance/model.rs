@@ -1,9 +1,9 @@
 //! The appliance: what the user asked for, from whatever source. Nothing is filled in or checked
-//! against the world here; a field that was not given is `None` or empty.
+//! against the world here, and sizes and numbers are text; a field that was not given is `None` or empty.
 
 use std::path::PathBuf;
 
-use crate::units::Size;
+use super::origins::Origins;
 
 /// What the user asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,9 +67,9 @@ pub struct Appliance {
     /// Which disks, and what lies on them.
     pub disks: Disks,
     /// Memory of the virtual machine.
-    pub memory: Option<Size>,
+    pub memory: Option<String>,
     /// Processors of the virtual machine.
-    pub cpus: Option<u32>,
+    pub cpus: Option<String>,
     /// Script of the first boot.
     pub firstboot: Option<PathBuf>,
     /// Script of the first login.
@@ -90,6 +90,8 @@ pub struct Appliance {
     pub ec2: Ec2,
     /// Where results and scratch files go.
     pub places: Places,
+    /// Where all this comes from.
+    pub origins: Origins,
 }
 
 /// The first user and root.
@@ -104,9 +106,9 @@ pub struct Users {
     /// Root's password in clear text, or a crypt(5) hash.
     pub root_password: Option<String>,
     /// User id.
-    pub uid: Option<u32>,
+    pub uid: Option<String>,
     /// Group id.
-    pub gid: Option<u32>,
+    pub gid: Option<String>,
     /// Lock the user's password.
     pub lock: bool,
     /// File with keys that may log in as root.
@@ -131,17 +133,17 @@ impl std::fmt::Debug for Users {
     }
 }
 
-/// Sizes of disk and partitions.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// Sizes of disk and partitions, as text.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sizes {
     /// The whole disk; the root file system then takes what the others leave.
-    pub disk: Option<Size>,
+    pub disk: Option<String>,
     /// Root file system.
-    pub root: Option<Size>,
+    pub root: Option<String>,
     /// Swap; 0 for none.
-    pub swap: Option<Size>,
+    pub swap: Option<String>,
     /// A file system for /opt; 0 for none.
-    pub opt: Option<Size>,
+    pub opt: Option<String>,
 }
 
 /// The guest's network, as text: what it means is found out together with the release.

@@ -65,7 +65,9 @@ pub(super) struct Questions {
 impl Questions {
     /// The script that asks them.
     pub(super) fn script(&self) -> String {
-        let names: Vec<&str> = self.packages.iter().flatten().map(|word| package_name(word)).collect();
+        // What a task stands for is known to the archive alone.
+        let named = self.packages.iter().flatten().filter(|word| !word.ends_with('^'));
+        let names: Vec<&str> = named.map(|word| package_name(word)).collect();
         let storage = self.storage.clone().unwrap_or_default();
         let mounts: Vec<String> =
             storage.mounts.iter().map(|(mount, kind)| format!("{mount}:{kind}")).collect();

@@ -16,9 +16,8 @@ use self::ec2::Ec2Options;
 use crate::appliance::settings::{
     BOOTSTRAP_TOOLS, STANDARD_INPUT, VBOX_DISK_FORMATS, read_secret, split_list,
 };
-use crate::appliance::{Appliance, Disks, Network, Places, Sizes, Special, Tree, Users};
+use crate::appliance::{Appliance, Disks, Network, Origins, Places, Sizes, Special, Tree, Users};
 use crate::error::{Error, Result};
-use crate::units::Size;
 
 /// A value that is never shown.
 #[derive(Clone)]
@@ -157,11 +156,11 @@ struct UserOptions {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     rootpass_file: Option<PathBuf>,
     /// User id of the first user, 1000 to 59999
-    #[arg(long, value_name = "NUMBER")]
-    uid: Option<u32>,
+    #[arg(long, value_name = "NUMBER", value_parser = NonEmptyStringValueParser::new())]
+    uid: Option<String>,
     /// Group id of the first user, 1000 to 59999
-    #[arg(long, value_name = "NUMBER")]
-    gid: Option<u32>,
+    #[arg(long, value_name = "NUMBER", value_parser = NonEmptyStringValueParser::new())]
+    gid: Option<String>,
     /// Lock the password of the first user, who logs in with --ssh-user-key and uses sudo without a password
     #[arg(long)]
     lock_user: bool,
@@ -189,11 +188,11 @@ struct Guest {
     #[arg(long, value_name = "ZONE", value_parser = NonEmptyStringValueParser::new())]
     timezone: Option<String>,
     /// Memory that the launch files give to the machine; a bare number counts MiB
-    #[arg(short, long, value_name = "SIZE")]
-    mem: Option<Size>,
+    #[arg(short, long, value_name = "SIZE", value_parser = NonEmptyStringValueParser::new())]
+    mem: Option<String>,
     /// Processors that the launch files give to the machine
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
-    cpus: Option<u32>,
+    #[arg(long, value_name = "NUMBER", value_parser = NonEmptyStringValueParser::new())]
+    cpus: Option<String>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -233,17 +232,17 @@ struct NetworkOptions {
 #[command(next_help_heading = "Disk")]
 struct Disk {
     /// Size of the whole disk; the root file system takes what the others leave
-    #[arg(long, value_name = "SIZE", conflicts_with = "rootsize")]
-    size: Option<Size>,
+    #[arg(long, value_name = "SIZE", conflicts_with = "rootsize", value_parser = NonEmptyStringValueParser::new())]
+    size: Option<String>,
     /// Size of the root file system; a bare number counts MiB, k, M, G and T are units
-    #[arg(long, value_name = "SIZE")]
-    rootsize: Option<Size>,
+    #[arg(long, value_name = "SIZE", value_parser = NonEmptyStringValueParser::new())]
+    rootsize: Option<String>,
     /// Size of swap; 0 for none
-    #[arg(long, value_name = "SIZE")]
-    swapsize: Option<Size>,
+    #[arg(long, value_name = "SIZE", value_parser = NonEmptyStringValueParser::new())]
+    swapsize: Option<String>,
     /// Size of a file system for /opt; 0 for none
-    #[arg(long, value_name = "SIZE")]
-    optsize: Option<Size>,
+    #[arg(long, value_name = "SIZE", value_parser = NonEmptyStringValueParser::new())]
+    optsize: Option<String>,
     /// Partition file: a line for each partition, --- between disks
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["size", "rootsize", "swapsize", "optsize"])]
     part: Option<PathBuf>,
@@ -439,6 +438,7 @@ impl Options {
                 cache: build.cache_dir,
                 no_cache: build.no_cache,
             },
+            origins: Origins::default(),
         })
     }
 }

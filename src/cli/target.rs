@@ -218,6 +218,7 @@ impl Target {
         let configured = config::appliance(&configuration.choose(&self.hypervisor, &self.distro, &given))?;
         let mut wanted = self.options.appliance(&self.hypervisor, &self.distro)?;
         wanted.suite = wanted.suite.or(self.release);
+        self.given.iter().for_each(|given| wanted.origins.note_option(given.name));
         Ok(configured.overlaid_by(wanted))
     }
 }

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::appliance::{Appliance, settings};
-use crate::units::Size;
 
 const PROGRAMS: [Program; 3] = [Program::Rvmb, Program::Vmbuilder, Program::UbuntuVmBuilder];
 
@@ -135,6 +134,7 @@ fn an_option_and_the_setting_of_its_name_mean_the_same() {
         let pair = format!("{hypervisor} {distro}");
         let mut expected = appliance(&pair);
         setting.set(&mut expected, value).unwrap();
+        expected.origins.note_option(setting.name);
         assert_eq!(appliance(&format!("{pair} {option}")), expected, "{}", setting.name);
         assert_ne!(appliance(&pair), expected, "{}", setting.name);
     }
@@ -172,14 +172,14 @@ fn vmbuilders_spelling_is_understood() {
     assert_eq!(appliance.components, ["main", "universe"]);
     assert_eq!(appliance.add_packages, ["a", "b", "libc6:i386"]);
     assert_eq!(appliance.remove_packages, ["nano"]);
-    assert_eq!(appliance.memory, Some(Size::mib(512)));
-    assert_eq!(appliance.cpus, Some(2));
+    assert_eq!(appliance.memory.as_deref(), Some("512"));
+    assert_eq!(appliance.cpus.as_deref(), Some("2"));
     // --dest is the same option as -d, and the last one counts.
     assert_eq!(appliance.places.destination.as_deref(), Some("other".as_ref()));
     assert!(appliance.places.overwrite && appliance.users.lock);
-    assert_eq!(appliance.sizes.root, Some(Size::mib(4096)));
-    assert_eq!(appliance.sizes.opt, Some(Size(0)));
-    assert_eq!(appliance.users.uid, Some(1001));
+    assert_eq!(appliance.sizes.root.as_deref(), Some("4G"));
+    assert_eq!(appliance.sizes.opt.as_deref(), Some("0"));
+    assert_eq!(appliance.users.uid.as_deref(), Some("1001"));
 }
 
 #[test]
@@ -239,10 +239,6 @@ fn bad_words_are_named() {
         ("config shwo", "show"),
         ("config show kmv debian", "Did you mean `kvm`"),
         ("kvm debian --adpkg x", "--addpkg"),
-        ("kvm debian --rootsize 10X", "`X` is not a unit of size"),
-        ("kvm debian --mem much", "is not a size"),
-        ("kvm debian --cpus 0", "0 is not in 1.."),
-        ("kvm debian --uid bob", "invalid digit"),
         ("kvm debian --bootstrap cdebootstrap", "debootstrap"),
         ("kvm debian --progress loud", "auto, plain, json, none"),
         ("kvm debian --size 4G --rootsize 2G", "cannot be used with"),
@@ -299,8 +295,8 @@ fn an_option_that_is_the_default_wins_over_the_configuration() {
     let appliance = appliance(&format!("kvm ubuntu -c {} {options}", file.path().display()));
     assert_eq!(appliance.users.name.as_deref(), Some("ubuntu"));
     assert_eq!(appliance.hostname.as_deref(), Some("ubuntu"));
-    assert_eq!((appliance.memory, appliance.cpus), (Some(Size::mib(1024)), Some(1)));
-    assert_eq!((appliance.sizes.root, appliance.disks.part), (Some(Size::mib(4096)), None));
+    assert_eq!((appliance.memory.as_deref(), appliance.cpus.as_deref()), (Some("1024"), Some("1")));
+    assert_eq!((appliance.sizes.root.as_deref(), appliance.disks.part), (Some("4096"), None));
 }
 
 #[test]

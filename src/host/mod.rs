@@ -14,6 +14,7 @@ mod lines;
 mod listen;
 pub mod lock;
 pub mod mounts;
+pub mod named_file;
 pub mod namespaces;
 pub mod openpgp;
 pub mod process;

@@ -27,6 +27,10 @@ impl Hypervisor for Kvm {
         qemu::KERNEL_OPTIONS
     }
 
+    fn most_disks(&self) -> usize {
+        launch::MOST_DISKS
+    }
+
     fn libvirt(&self) -> Option<Runs> {
         Some(Runs::Kvm)
     }

@@ -33,6 +33,11 @@ pub(super) enum Engine {
     TranslationAlways,
 }
 
+/// How many disks a machine can have: each takes a slot of the machine's first bus. Of the 32 that PCI has (PCI
+/// Local Bus Specification 3.0, 3.2.2.3.2) QEMU's machine `q35` takes three, for host bridge, display and
+/// chipset, and the launch file and `rvmb test` two, for interface and random numbers.
+pub(super) const MOST_DISKS: usize = 32 - 3 - 2;
+
 const TEMPLATE: &str = include_str!("run.sh.in");
 
 /// `run.sh` for the machine of `plan`.

@@ -43,6 +43,9 @@ pub trait Hypervisor: Sync {
         1
     }
 
+    /// How many disks one of its machines can have.
+    fn most_disks(&self) -> usize;
+
     /// What runs its machines under libvirt; none where libvirt does not start them.
     fn libvirt(&self) -> Option<Runs> {
         None

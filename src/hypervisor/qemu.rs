@@ -40,6 +40,10 @@ impl Hypervisor for Qemu {
         KERNEL_OPTIONS
     }
 
+    fn most_disks(&self) -> usize {
+        launch::MOST_DISKS
+    }
+
     fn libvirt(&self) -> Option<Runs> {
         Some(Runs::Qemu)
     }

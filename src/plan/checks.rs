@@ -1,15 +1,13 @@
 //! Checks of single settings. Pure: a text in, the reason why it cannot be out.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::archive::NO_SECURITY;
-use crate::appliance::settings::NO_PASSWORD;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::host::access::without_login;
+use crate::host::named_file::NamedFile;
 use crate::near;
-use crate::units::Size;
 
 /// The locales of glibc, `NAME CHARSET`, as its localedata/SUPPORTED lists them.
 const LOCALES: &str = include_str!("locales.txt");
@@ -84,23 +82,15 @@ const SYSTEM_NAMES: [&str; 65] = [
     "www-data",
 ];
 
-/// Ids of ordinary users and of their groups: Debian Policy 9.2.2. Below are those of the system, where
-/// useradd may find an id taken; above are reserved ones, and from 65536 on such as a user namespace of
-/// rvmb's does not have.
-const ORDINARY_IDS: RangeInclusive<u32> = 1000..=59999;
-
 /// The zones of tzdata-legacy, a name on each line; a `#` begins a line that says where they come from.
 const LEGACY_ZONES: &str = include_str!("legacy-zones.txt");
-
-/// Less than this not even the smallest kernel starts in; what a release really needs is more.
-const LEAST_MEMORY: Size = Size::mib(64);
 
 /// What a file of keys is to hold.
 const PUBLIC_KEYS: &str =
     "Write a public key on each line, as ssh-keygen leaves it in the file whose name ends in .pub.";
 
-/// Longest script that is read; a larger one belongs into a package.
-const SCRIPT_LIMIT: u64 = 1024 * 1024;
+/// Longest text that is read; what is larger belongs into a package, or is fetched by a script.
+const TEXT_LIMIT: u64 = 1024 * 1024;
 
 /// One label of a host name, RFC 1123 section 2.1.
 pub(super) fn hostname(name: &str) -> Result<()> {
@@ -150,16 +140,6 @@ pub(super) fn user_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The id that `option` gives to the first user or to its group.
-pub(super) fn ordinary_id(option: &str, id: u32) -> Result<()> {
-    if ORDINARY_IDS.contains(&id) {
-        return Ok(());
-    }
-    let (first, last) = (ORDINARY_IDS.start(), ORDINARY_IDS.end());
-    Err(Error::config(format!("{option} {id} is no id of an ordinary user"))
-        .hint(format!("Choose one from {first} to {last}; all others are the system's or reserved.")))
-}
-
 /// The GECOS field: what would break /etc/passwd is refused.
 pub(super) fn full_name(name: &str) -> Result<()> {
     if name.contains([':', ',']) || name.chars().any(char::is_control) {
@@ -169,31 +149,6 @@ pub(super) fn full_name(name: &str) -> Result<()> {
         .hint("Leave them out: /etc/passwd parts its fields with the one, and what is known of a user with the other."));
     }
     Ok(())
-}
-
-/// A password, or a hash of one. An empty one would let everybody in who knows the user's name.
-pub(super) fn password(who: &str, password: &str) -> Result<()> {
-    if !password.is_empty() {
-        return Ok(());
-    }
-    Err(Error::config(format!("the password of {who} is empty")).hint(NO_PASSWORD))
-}
-
-/// Memory of the virtual machine.
-pub(super) fn memory(size: Size) -> Result<()> {
-    if size >= LEAST_MEMORY {
-        return Ok(());
-    }
-    Err(Error::config(format!("a machine cannot start with {size} of memory"))
-        .hint(format!("Give at least {LEAST_MEMORY} with --mem; a bare number counts MiB.")))
-}
-
-/// Processors of the virtual machine.
-pub(super) fn cpus(count: u32) -> Result<()> {
-    if count > 0 {
-        return Ok(());
-    }
-    Err(Error::config("a machine needs a processor").hint("Give at least 1 with --cpus."))
 }
 
 /// The value of `SOURCE_DATE_EPOCH` (reproducible-builds.org's specification): seconds since 1970.
@@ -314,19 +269,8 @@ pub(super) fn keys(option: &str, path: &Path) -> Result<Vec<String>> {
 
 /// Reads a text file of at most 1 MiB, which `option` names.
 pub(super) fn text_file(option: &str, path: &Path) -> Result<String> {
-    let context = || format!("reading {option} {}", path.display());
-    let metadata = std::fs::metadata(path)
-        .context(Kind::Config, context)
-        .map_err(|error| error.hint(format!("{option} takes the name of a file.")))?;
-    if !metadata.is_file() {
-        return Err(Error::config(format!("{option} {} is not a file", path.display()))
-            .hint(format!("{option} takes the name of a file.")));
-    }
-    if metadata.len() > SCRIPT_LIMIT {
-        return Err(Error::config(format!("{option} {} is larger than 1 MiB", path.display()))
-            .hint("What is that large goes into a package, or is fetched by a script."));
-    }
-    let bytes = std::fs::read(path).context(Kind::Config, context)?;
+    let cure = format!("{option} takes the name of a file of at most 1 MiB.");
+    let bytes = NamedFile { option, path, cure: &cure }.read(TEXT_LIMIT)?;
     String::from_utf8(bytes).map_err(|_| {
         Error::config(format!("{option} {} is not a text file", path.display()))
             .hint("A program goes into a package, or is fetched by a script.")
@@ -399,40 +343,11 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_those_of_ordinary_users() {
-        for good in [1000, 1001, 59999] {
-            assert!(ordinary_id("--uid", good).is_ok(), "{good}");
-        }
-        for bad in [0, 27, 33, 999, 60000, 65534, 65536, u32::MAX] {
-            let error = ordinary_id("--gid", bad).unwrap_err();
-            assert!(error.message().starts_with(&format!("--gid {bad} ")));
-            assert!(error.hints()[0].contains("1000 to 59999"));
-        }
-    }
-
-    #[test]
-    fn a_machine_needs_memory_and_a_processor() {
-        assert!(memory(Size::mib(64)).is_ok() && cpus(1).is_ok());
-        for size in [Size(0), Size(512 * 1024), Size::mib(63)] {
-            assert!(memory(size).unwrap_err().hints()[0].contains("--mem"), "{size}");
-        }
-        assert!(cpus(0).unwrap_err().hints()[0].contains("--cpus"));
-    }
-
-    #[test]
     fn times_are_seconds_since_1970() {
         assert_eq!(epoch("1757151000").unwrap(), 1_757_151_000);
         for wrong in ["", "-1", "now", "1.5", "18446744073709551615"] {
             assert!(epoch(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn an_empty_password_is_none() {
-        assert!(password("root", " ").is_ok());
-        let error = password("root", "").unwrap_err();
-        assert_eq!(error.message(), "the password of root is empty");
-        assert!(error.hints()[0].contains("--lock-user"));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! What is understood and not done yet: refused by name, so that nobody believes in it.
 
 use crate::appliance::Appliance;
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// An error for each option that was given and that nothing acts on yet.
-pub(super) fn check(appliance: &Appliance) -> Vec<Result<()>> {
+pub(super) fn check(appliance: &Appliance) -> Vec<Error> {
     let Appliance { special, ec2, .. } = appliance;
     let given = [
         ("--vbox-disk-format", special.vbox_disk_format.is_some()),
@@ -26,7 +26,7 @@ pub(super) fn check(appliance: &Appliance) -> Vec<Result<()>> {
         ("--ec2-upload", ec2.upload),
         ("--ec2-register", ec2.register),
     ];
-    given.into_iter().filter(|(_, given)| *given).map(|(name, _)| Err(refusal(name))).collect()
+    given.into_iter().filter(|(_, given)| *given).map(|(name, _)| refusal(name)).collect()
 }
 
 fn refusal(name: &str) -> Error {

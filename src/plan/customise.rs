@@ -8,9 +8,10 @@ use sha2::{Digest, Sha256};
 use super::archive::hex;
 use super::copy::{self, Copying};
 use super::debconf::{self, Seeds};
+use super::problems::Problems;
 use super::{Exec, Script, checks, exec, templates};
 use crate::appliance::Appliance;
-use crate::error::{Error, Result};
+use crate::error::{About, Result};
 use crate::event::{Event, Sink};
 use crate::hypervisor;
 use crate::suite::Registry;
@@ -29,18 +30,18 @@ pub(super) struct Customised {
 
 impl Customised {
     /// Reads it; what is wrong goes to `problems`.
-    pub(super) fn read(appliance: &Appliance, registry: &Registry, problems: &mut Vec<Error>) -> Customised {
+    pub(super) fn read(appliance: &Appliance, registry: &Registry, problems: &mut Problems) -> Customised {
         let Appliance { copy, exec, seed_file, .. } = appliance;
         let mut customised = Customised { old_templates: templates::old_ones(), ..Customised::default() };
-        take(&mut customised.copying, copy.as_deref().map(copy::read), problems);
-        take(&mut customised.exec, exec.as_deref().map(|path| exec::read(path).map(Some)), problems);
+        take(&mut customised.copying, "copy", copy.as_deref().map(copy::read), problems);
+        take(&mut customised.exec, "exec", exec.as_deref().map(|path| exec::read(path).map(Some)), problems);
         let seeds = seed_file.as_deref().map(|path| {
             let text = checks::text_file("--seedfile", path)?;
             let answers = debconf::read(&path.display().to_string(), &text)?;
             let sha256 = hex(Sha256::digest(&text).as_slice());
             Ok(Some(Seeds { file: Script { path: path.to_owned(), sha256 }, text, answers }))
         });
-        take(&mut customised.seeds, seeds, problems);
+        take(&mut customised.seeds, "seedfile", seeds, problems);
         let distros: BTreeSet<&str> = registry.all().iter().map(|suite| suite.distro.as_str()).collect();
         let distros: Vec<&str> = distros.into_iter().collect();
         let hypervisors: Vec<&str> = hypervisor::all().iter().map(|hypervisor| hypervisor.name()).collect();
@@ -51,7 +52,7 @@ impl Customised {
             hypervisors: &hypervisors,
         };
         let places = templates::places(appliance.templates.as_deref());
-        take(&mut customised.templates, Some(templates::read(&places, machine)), problems);
+        take(&mut customised.templates, "templates", Some(templates::read(&places, machine)), problems);
         customised
     }
 
@@ -63,11 +64,9 @@ impl Customised {
     }
 }
 
-/// Puts what was read into its place, or what is wrong among the problems.
-fn take<T>(place: &mut T, read: Option<Result<T>>, problems: &mut Vec<Error>) {
-    match read {
-        Some(Ok(value)) => *place = value,
-        Some(Err(error)) => problems.push(error),
-        None => {}
+/// Puts what a setting names into its place, or what is wrong with it among the problems.
+fn take<T>(place: &mut T, setting: &str, read: Option<Result<T>>, problems: &mut Problems) {
+    if let Some(value) = problems.keep(read.transpose().about(setting)).flatten() {
+        *place = value;
     }
 }

@@ -8,7 +8,7 @@ use super::request::Request;
 use super::{BootstrapTool, Libvirt, Privilege, RawDisk, libvirt, package_list, raw, tree};
 use crate::appliance::{self, Appliance};
 use crate::cache::Cache;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{About, Context, Error, Kind, Result};
 use crate::host::access::Access;
 use crate::host::run::Runner;
 use crate::host::{apt, identity, scratch, tools};
@@ -66,8 +66,7 @@ impl Host {
             result.unwrap_or_else(&mut note);
         }
         if !appliance.tree.only {
-            let part = appliance.disks.part.as_deref();
-            request.storage.can_fill_xfs(part, runner).unwrap_or_else(&mut note);
+            request.storage.can_fill_xfs(runner).unwrap_or_else(&mut note);
         }
         let version =
             |program: &str| tools::find(program).map(|_| tools::version(runner, program)).transpose();
@@ -81,17 +80,23 @@ impl Host {
                 Err(error) => note(error),
             }
         }
-        let keyring = wanted.then(|| find_keyring(appliance.keyring.as_deref(), request.suite)).transpose();
+        let keyring = wanted
+            .then(|| find_keyring(appliance.keyring.as_deref(), request.suite).about("keyring"))
+            .transpose();
         let keyring = keyring.map(Option::unwrap_or_default).map_err(&mut note).ok();
-        let existing = appliance.tree.existing.as_deref().map(tree::existing).transpose();
+        let existing =
+            appliance.tree.existing.as_deref().map(tree::existing).transpose().about("existing-chroot");
         let existing = existing.map_err(&mut note).ok().flatten();
-        let tree = tree_directory(appliance).map_err(&mut note).ok().flatten();
-        let destination = destination(appliance, request).map_err(&mut note).ok();
+        let tree = tree_directory(appliance).about("chroot-dir").map_err(&mut note).ok().flatten();
+        let destination = destination(appliance, request).about("destdir").map_err(&mut note).ok();
         let package_list = match (&appliance.places.package_list, &destination) {
-            (Some(path), Some(destination)) => package_list::place(path, destination).map_err(&mut note).ok(),
+            (Some(path), Some(destination)) => {
+                package_list::place(path, destination).about("manifest").map_err(&mut note).ok()
+            }
             _ => None,
         };
-        let scratch = scratch::directory(appliance.places.scratch.as_deref()).map_err(&mut note).ok();
+        let scratch =
+            scratch::directory(appliance.places.scratch.as_deref()).about("tmp").map_err(&mut note).ok();
         let raws = raw::look(appliance, request, destination.as_deref(), runner, &mut note);
         let libvirt = libvirt::look(appliance, request, destination.as_deref(), runner, &mut note);
         Error::all(problems)?;

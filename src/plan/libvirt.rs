@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::request::Request;
 use crate::appliance::Appliance;
 use crate::boot::acceleration::{self, Acceleration, Wish};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Subject};
 use crate::event::Event;
 use crate::host::run::{Runner, quote};
 use crate::host::tools;
@@ -58,19 +58,24 @@ impl Runs {
 }
 
 /// What can be said of --libvirt without asking it.
-pub(super) fn check(appliance: &Appliance, hypervisor: &dyn Hypervisor) -> Vec<Result<()>> {
+pub(super) fn check(appliance: &Appliance, hypervisor: &dyn Hypervisor) -> Vec<Error> {
     let Some(uri) = &appliance.libvirt else { return Vec::new() };
-    let mut results = vec![address(uri)];
+    let mut problems: Vec<Error> = address(uri).err().into_iter().collect();
     if hypervisor.libvirt().is_none() {
         let name = hypervisor.name();
-        results.push(Err(Error::config(format!("libvirt does not start machines made for {name}"))
-            .hint("Leave out --libvirt, or make the machine for kvm or qemu.")));
+        problems.push(
+            Error::config(format!("libvirt does not start machines made for {name}"))
+                .hint("Leave out --libvirt, or make the machine for kvm or qemu.")
+                .about(Subject::setting("libvirt")),
+        );
     }
     if appliance.tree.only {
-        results.push(Err(Error::config("--only-chroot makes no disk that libvirt could start")
-            .hint("Leave out --libvirt or --only-chroot.")));
+        problems.push(
+            Error::config("--only-chroot makes no disk that libvirt could start")
+                .hint("Leave out --libvirt or --only-chroot."),
+        );
     }
-    results
+    problems
 }
 
 /// Checks an address: a libvirt of QEMU on this host, which alone can read the images that are made here.

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use uuid::Uuid;
 
+use super::guest::Scripts;
 use super::here::Host;
-use super::request::{Request, Scripts};
+use super::request::Request;
 use super::supply::{self, Supply};
 use super::tree::Release;
 use super::{
@@ -36,8 +37,13 @@ pub struct Planned {
     pub cache: Cache,
 }
 
-/// Makes the plan. Fetches indices; writes nothing but the cache.
+/// Makes the plan. Fetches indices; writes nothing but the cache. An error about a setting that stands in a
+/// configuration file has its place there.
 pub fn make(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
+    plan(appliance, runner).map_err(|error| appliance.origins.place(error))
+}
+
+fn plan(appliance: &Appliance, runner: &Runner) -> Result<Planned> {
     let registry = Registry::load()?;
     let sink = runner.sink().as_ref();
     let planned = match &appliance.tree.existing {
@@ -162,8 +168,8 @@ fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply:
         hypervisor: request.hypervisor.name().to_owned(),
         format: format.to_owned(),
         flavour: request.flavour.clone(),
-        memory: appliance.memory.unwrap_or(request.hypervisor.default_memory()),
-        cpus: appliance.cpus.unwrap_or(request.hypervisor.default_cpus()),
+        memory: request.memory_size,
+        cpus: request.cpus,
         nic: request.network.nic(id),
     };
     let names = (request.guest.hostname.as_str(), format);

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::{Medium, MediumKind};
 use crate::appliance::Appliance;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{About, Context, Error, Kind, Result};
 use crate::host::{GZIP, iso9660};
 
 /// Where a tar header says that it is one: POSIX.1-1988 (ustar) and GNU alike.
@@ -24,7 +24,7 @@ pub(super) fn read(appliance: &Appliance) -> (Vec<Medium>, Vec<Error>) {
     let (mut media, mut problems) = (Vec::new(), Vec::new());
     for (option, kind, path) in named {
         let Some(path) = path else { continue };
-        match medium(option, kind, path) {
+        match medium(option, kind, path).about(option) {
             Ok(medium) => media.push(medium),
             Err(error) => problems.push(error),
         }

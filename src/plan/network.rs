@@ -19,6 +19,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use uuid::Uuid;
 
 use self::address::Written;
+use super::problems::Problems;
 use crate::appliance;
 use crate::error::{Error, Result};
 use crate::suite::NetworkStack;
@@ -53,11 +54,12 @@ impl Request {
     }
 }
 
-/// Reads the options. `domain` is what --domain says; the stack of the release decides what can be said.
+/// Reads the options. `domain` is what --domain says; the stack of the release decides what can be said, where
+/// the release is known.
 pub(super) fn read(
     wanted: &appliance::Network,
     domain: Option<&str>,
-    stack: NetworkStack,
+    stack: Option<NetworkStack>,
 ) -> Result<Request, Vec<Error>> {
     let mut problems = Problems::default();
     let mac = wanted.mac.as_deref().and_then(|text| problems.keep(read_mac(text)));
@@ -82,29 +84,6 @@ pub(super) fn read(
     let search = domain.map(str::to_owned);
     let guest = GuestNetwork { addressing, name_servers, search };
     problems.end(connection.map(|connection| Request { guest, mac, connection }))
-}
-
-/// What is wrong, in the order in which it was found.
-#[derive(Default)]
-struct Problems(Vec<Error>);
-
-impl Problems {
-    fn note(&mut self, error: Error) {
-        self.0.push(error);
-    }
-
-    /// The value, or none and a note of what is wrong with it.
-    fn keep<T>(&mut self, result: Result<T>) -> Option<T> {
-        result.map_err(|error| self.note(error)).ok()
-    }
-
-    /// The whole, where nothing was wrong with any part.
-    fn end<T>(self, whole: Option<T>) -> Result<T, Vec<Error>> {
-        match whole {
-            Some(whole) if self.0.is_empty() => Ok(whole),
-            _ => Err(self.0),
-        }
-    }
 }
 
 fn read_mac(text: &str) -> Result<Mac> {
@@ -144,7 +123,11 @@ fn is_libvirt_network(name: &str) -> bool {
 }
 
 /// The name servers that the user named; none where the default holds.
-fn read_name_servers(texts: &[String], stack: NetworkStack, problems: &mut Problems) -> Option<Vec<IpAddr>> {
+fn read_name_servers(
+    texts: &[String],
+    stack: Option<NetworkStack>,
+    problems: &mut Problems,
+) -> Option<Vec<IpAddr>> {
     if texts.is_empty() {
         return None;
     }
@@ -156,7 +139,7 @@ fn read_name_servers(texts: &[String], stack: NetworkStack, problems: &mut Probl
         let server = problems.keep(name_server(text));
         servers.extend(server.filter(|server| !servers.contains(server)));
     }
-    if stack == NetworkStack::Ifupdown && servers.len() > MOST_NAME_SERVERS {
+    if stack == Some(NetworkStack::Ifupdown) && servers.len() > MOST_NAME_SERVERS {
         problems.note(
             Error::config(format!("--dns names {} name servers", servers.len()))
                 .hint(format!("The release asks the first {MOST_NAME_SERVERS} only: leave the others out.")),
@@ -223,10 +206,10 @@ fn needs_no_dhcp(wanted: &appliance::Network) -> Vec<Error> {
 fn read_static(
     wanted: &appliance::Network,
     mac: Option<Mac>,
-    stack: NetworkStack,
+    stack: Option<NetworkStack>,
     problems: &mut Problems,
 ) -> StaticAddresses {
-    let mac = mac.filter(|_| stack != NetworkStack::Ifupdown);
+    let mac = mac.filter(|_| stack != Some(NetworkStack::Ifupdown));
     let mask = wanted.mask.as_deref().map(|text| problems.keep(address::mask("--mask", text)));
     let written: Vec<Option<Written>> =
         wanted.addresses.iter().map(|text| problems.keep(address::with_prefix("--ip", text))).collect();
@@ -303,7 +286,7 @@ fn end_of_network(network: &Address, address: IpAddr) -> Option<&'static str> {
 fn fits_one_ipv4(
     wanted: &appliance::Network,
     addresses: &mut [Address],
-    stack: NetworkStack,
+    stack: Option<NetworkStack>,
     problems: &mut Problems,
 ) {
     let mut of_ipv4: Vec<&mut Address> =
@@ -340,7 +323,7 @@ fn is_network_of(address: &Address, text: &str) -> Result<()> {
 }
 
 /// The broadcast address; none where it is the network's last one, as everywhere.
-fn broadcast(address: &Address, text: &str, stack: NetworkStack) -> Result<Option<Ipv4Addr>> {
+fn broadcast(address: &Address, text: &str, stack: Option<NetworkStack>) -> Result<Option<Ipv4Addr>> {
     let wrong = |what: &str| Error::config(format!("--bcast {text} {what}"));
     let last = address.last();
     let broadcast = match address::any("--bcast", text)? {
@@ -357,7 +340,7 @@ fn broadcast(address: &Address, text: &str, stack: NetworkStack) -> Result<Optio
     if address.address == broadcast {
         return Err(wrong("is the machine's own address").hint(cure));
     }
-    if stack == NetworkStack::Netplan {
+    if stack == Some(NetworkStack::Netplan) {
         return Err(wrong("cannot be set by netplan, which the release has").hint(cure));
     }
     Ok(Some(broadcast))

@@ -6,8 +6,13 @@
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::appliance::settings::NO_PASSWORD;
 use crate::error::{Error, Result};
 use crate::suite::PasswordHash;
+
+/// Prefixes of the hashes of crypt(5), also of methods that no release uses any more.
+const METHODS: [&str; 13] =
+    ["$y$", "$gy$", "$7$", "$2a$", "$2b$", "$2x$", "$2y$", "$6$", "$5$", "$1$", "$3$", "$md5", "$sha1$"];
 
 /// Hashes a password for crypt(5), or takes over what already is a hash.
 pub(super) fn hash(password: &str, user: &str, plan: Uuid, method: PasswordHash) -> Result<String> {
@@ -33,13 +38,37 @@ pub(super) fn hash(password: &str, user: &str, plan: Uuid, method: PasswordHash)
     }
 }
 
+/// Refuses a password that lets everybody in who knows the user's name, or nobody: an empty one, and what was
+/// meant as a hash and is none.
+pub(super) fn check(who: &str, password: &str) -> Result<()> {
+    if password.is_empty() {
+        return Err(Error::config(format!("the password of {who} is empty")).hint(NO_PASSWORD));
+    }
+    if !looks_like_hash(password) || is_hash(password) {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "the password of {who} begins like a hash of crypt(5), and is none that the machine could check"
+    ))
+    .hint(
+        "Take the whole of what `mkpasswd` or `openssl passwd -6` prints, in single quotes: between double ones the \
+         shell replaces each word behind a dollar sign.",
+    ))
+}
+
+/// Whether a text begins with the prefix of a method of crypt(5).
+fn looks_like_hash(password: &str) -> bool {
+    METHODS.iter().any(|id| password.starts_with(id))
+}
+
 /// Whether a text is a hash of crypt(5) already: `$id$…$hash` of a method that today's releases know,
 /// of the characters that a hash may have. Others could end the field or the line in /etc/shadow.
 fn is_hash(password: &str) -> bool {
-    let known = ["$y$", "$6$", "$5$", "$2b$", "$7$"];
-    known.iter().any(|id| password.starts_with(id))
+    // Each with the length of its last field (crypt(5), "hashed passphrase").
+    let known = [("$y$", 43), ("$6$", 86), ("$5$", 43), ("$2b$", 53), ("$7$", 43)];
+    let last = password.rsplit('$').next().unwrap_or_default();
+    known.iter().any(|(id, length)| password.starts_with(id) && last.len() == *length)
         && password.matches('$').count() >= 3
-        && password.len() > 30
         && password.bytes().all(|byte| byte.is_ascii_graphic() && !b":;*!\\".contains(&byte))
 }
 
@@ -75,9 +104,27 @@ mod tests {
     }
 
     #[test]
+    fn what_lets_everybody_in_or_nobody_is_refused() {
+        assert!(check("root", " ").is_ok());
+        let error = check("root", "").unwrap_err();
+        assert_eq!(error.message(), "the password of root is empty");
+        assert!(error.hints()[0].contains("--lock-user"));
+        let hash = |length: usize| format!("$6$abcdefghijklmnop${}", "0".repeat(length));
+        for good in [hash(86), "$".into(), "$60".into(), "6$x$".into(), "$100 bill".into()] {
+            assert!(check("bob", &good).is_ok(), "{good}");
+        }
+        let foreign = format!("$2a$10${}", "0".repeat(53));
+        for broken in [hash(85), hash(86) + ":", hash(40), "$6$x$y".into(), "$1$a$b".into(), foreign] {
+            let error = check("bob", &broken).unwrap_err();
+            assert!(error.message().contains("begins like a hash") && error.hints().len() == 1, "{error:?}");
+            assert!(!format!("{error:?}").contains(&broken), "{error:?}");
+        }
+    }
+
+    #[test]
     fn ready_hashes_are_kept() {
-        let ready = "$6$abcdefghijklmnop$0123456789012345678901234567890123456789";
-        assert_eq!(hash(ready, "bob", PLAN, PasswordHash::Yescrypt).unwrap(), ready);
+        let ready = format!("$6$abcdefghijklmnop${}", "0/.aZ9".repeat(15).get(..86).unwrap());
+        assert_eq!(hash(&ready, "bob", PLAN, PasswordHash::Yescrypt).unwrap(), ready);
         assert!(!is_hash("$6$short"));
         for intruder in [":", "\n", " ", "ä", "!", "*"] {
             assert!(!is_hash(&format!("{ready}{intruder}")), "{intruder}");

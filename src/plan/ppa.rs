@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Ppa, Source};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{About, Context, Error, Kind, Result, Subject};
 use crate::host::access::Access;
 use crate::host::run::Runner;
 use crate::host::{fetch, openpgp};
@@ -87,13 +87,14 @@ pub(super) fn read(texts: &[String], distro: &str) -> (Vec<Name>, Vec<Error>) {
     if !texts.is_empty() && distro != "ubuntu" {
         problems.push(
             Error::config(format!("there are no PPAs for {distro}"))
-                .hint("Launchpad makes them for Ubuntu: leave --ppa out."),
+                .hint("Launchpad makes them for Ubuntu: leave --ppa out.")
+                .about(Subject::setting("ppa")),
         );
         return (Vec::new(), problems);
     }
     let mut names: Vec<Name> = Vec::new();
     for text in texts {
-        match parse(text) {
+        match parse(text).about_item("ppa", text) {
             Ok(name) if names.contains(&name) => {}
             Ok(name) => names.push(name),
             Err(error) => problems.push(error),

@@ -363,6 +363,12 @@ fn explain(stdout: &str, stderr: &str, index: &Index) -> Error {
 
 /// What may be wrong with a word of apt's, `NAME[:ARCHITECTURE][=VERSION]` or `NAME/SUITE`.
 fn explain_word(word: &str, names: &BTreeSet<String>) -> Option<String> {
+    if let Some(task) = word.strip_suffix('^') {
+        return Some(format!(
+            "The archive has no task {task}: Ubuntu's index names tasks, Debian's does not. Name the packages, such as \
+             task-{task}, or take --variant standard."
+        ));
+    }
     let name = Word::name_of(word);
     if name == word || !names.contains(name) {
         return near::question(name, names.iter().map(String::as_str));
@@ -384,6 +390,8 @@ fn missing_packages(stderr: &str) -> Vec<String> {
     for line in stderr.lines() {
         let name = if let Some(rest) = line.strip_prefix("E: Unable to locate package ") {
             rest.trim()
+        } else if let Some(rest) = line.strip_prefix("E: Couldn't find task ") {
+            &format!("{}^", quoted(rest, 0))
         } else if line.starts_with("E: Package ") && line.contains("no installation candidate") {
             quoted(line, 0)
         } else if line.starts_with("E: Version ") && line.contains("was not found") {
@@ -446,8 +454,9 @@ mod tests {
     fn unknown_packages_are_found_in_what_apt_says() {
         let stderr = "E: Unable to locate package nginxx\nE: Unable to locate package nginxx\n\
                       E: Package 'foo' has no installation candidate\nE: Version '9' for 'bar' was not found\n\
-                      E: Release 'sid' for 'vim' was not found\n";
-        assert_eq!(missing_packages(stderr), ["nginxx", "foo", "bar=9", "vim/sid"]);
+                      E: Release 'sid' for 'vim' was not found\nE: Couldn't find task ‘standard’\n";
+        assert_eq!(missing_packages(stderr), ["nginxx", "foo", "bar=9", "vim/sid", "standard^"]);
+        assert!(explain_word("standard^", &BTreeSet::new()).unwrap().contains("task-standard"));
     }
 
     #[test]

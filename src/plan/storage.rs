@@ -1,15 +1,14 @@
 //! What is wanted of the disks, from the options for sizes or from a partition file, and what comes of it.
 
-use std::path::Path;
-
 use uuid::Uuid;
 
 use super::part_file::{self, PartFile};
-use super::{Disk, Table};
-use crate::appliance::{Appliance, Sizes};
+use super::problems::Problems;
+use super::{Disk, Table, numbers};
+use crate::appliance::{self, Appliance};
 use crate::disk::layout::{self, DiskWish, FileSystem, LayoutRequest, Wish};
 use crate::disk::xfs;
-use crate::error::{Error, Result};
+use crate::error::{About, Error, Problem, Result, Subject};
 use crate::host::run::Runner;
 use crate::host::tools;
 use crate::near;
@@ -23,6 +22,8 @@ pub(super) struct Storage {
     pub table: Table,
     /// What is wanted, disk by disk.
     pub disks: Vec<DiskWish>,
+    /// Where each wish stands in a file of the user's.
+    places: Vec<Vec<Option<Problem>>>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -32,26 +33,28 @@ impl Storage {
     ///
     /// # Errors
     ///
-    /// A configuration error where the file is wrong, or there is no such table.
+    /// A configuration error where the file is wrong, or there is no such table; a size that is none.
     pub(super) fn read(appliance: &Appliance) -> Result<Storage> {
-        let table = table(appliance.disks.label.as_deref());
-        let Some(path) = &appliance.disks.part else {
+        let mut problems = Problems::default();
+        let table = problems.keep(table(appliance.disks.label.as_deref()).about("label"));
+        let part = appliance.disks.part.as_deref();
+        let sizes = problems.keep(Sizes::read(&appliance.sizes));
+        let file = problems.keep(part.map(part_file::load).transpose().about("part"));
+        problems.told()?;
+        let (table, sizes) = (table.unwrap_or_default(), sizes.unwrap_or_default());
+        let Some(PartFile { disks, places, warnings }) = file.flatten() else {
+            let (wishes, settings): (_, Vec<&str>) = sizes.wishes().into_iter().unzip();
+            let place = |name| appliance.origins.problem(&Subject::setting(name));
             return Ok(Storage {
-                table: table?,
-                disks: vec![of_sizes(appliance.sizes)],
+                table,
+                disks: vec![DiskWish { size: sizes.disk, wishes }],
+                places: vec![settings.into_iter().map(place).collect()],
                 warnings: Vec::new(),
             });
         };
-        let (table, PartFile { disks, warnings }) = match (table, part_file::load(path)) {
-            (Ok(table), Ok(file)) => (table, file),
-            (table, file) => {
-                return Err(Error::all([table.err(), file.err()].into_iter().flatten().collect())
-                    .err()
-                    .unwrap_or_else(|| Error::config("the disks were not understood")));
-            }
-        };
         let warnings = warnings.iter().map(ToString::to_string).collect();
-        Ok(Storage { table, disks, warnings })
+        let places = places.into_iter().map(|disk| disk.into_iter().map(Some).collect()).collect();
+        Ok(Storage { table, disks, places, warnings })
     }
 
     /// Where everything lies on the disks, whose images are named after `stem`; `seed` decides the identifiers
@@ -63,8 +66,7 @@ impl Storage {
         (stem, format): (&str, &str),
         seed: Uuid,
     ) -> Result<Vec<Disk>> {
-        layout::can_boot(&self.disks, &suite.boot.reads)?;
-        layout::plan(&LayoutRequest {
+        let request = LayoutRequest {
             architecture,
             table: self.table,
             disks: &self.disks,
@@ -73,6 +75,33 @@ impl Storage {
             ext4_features: owned(ext4_features(suite.filesystem.ext4)),
             ext3_features: owned(ext3_features()),
             seed,
+        };
+        layout::can_boot(&self.disks, &suite.boot.reads)
+            .and_then(|()| layout::plan(&request))
+            .map_err(|error| self.placed(error))
+    }
+
+    /// Refuses more disks than a machine of the hypervisor's can have.
+    pub(super) fn can_be_attached(&self, most: usize) -> Result<()> {
+        let count = self.disks.len();
+        if count <= most {
+            return Ok(());
+        }
+        let error = Error::config(format!("a machine can have {most} disks, not {count}"))
+            .hint("Put more partitions on each disk: leave out some of the lines with ---.")
+            .about(Subject::Disk(most));
+        Err(self.placed(error))
+    }
+
+    /// An error with the lines of the partition file, or of the configuration files, that it is about.
+    fn placed(&self, error: Error) -> Error {
+        error.placed(&|subject| {
+            let (disk, number) = match subject {
+                Subject::Disk(disk) => (disk, 0),
+                Subject::Partition(disk, number) => (disk, *number),
+                Subject::Setting(..) => return None,
+            };
+            self.places.get(*disk)?.get(number)?.clone()
         })
     }
 
@@ -98,19 +127,29 @@ impl Storage {
     }
 
     /// Refuses / and /usr on XFS where this host's mkfs.xfs cannot copy what every release has there: hard links
-    /// and capabilities. `part` is the partition file.
-    pub(super) fn can_fill_xfs(&self, part: Option<&Path>, runner: &Runner) -> Result<()> {
-        let wishes = self.disks.iter().flat_map(|disk| &disk.wishes);
-        let on_xfs = wishes.filter(|wish| wish.file_system() == Some(FileSystem::Xfs));
-        let mounts: Vec<&str> =
-            on_xfs.filter_map(Wish::mount).filter(|mount| ["/", "/usr"].contains(mount)).collect();
+    /// and capabilities.
+    pub(super) fn can_fill_xfs(&self, runner: &Runner) -> Result<()> {
+        let on_xfs: Vec<(&str, Subject)> = self.on_xfs().collect();
         // One that is missing is told as such, and one that is not understood is given the chance.
-        if mounts.is_empty() || tools::find("mkfs.xfs").is_none() {
+        if on_xfs.is_empty() || tools::find("mkfs.xfs").is_none() {
             return Ok(());
         }
-        let version = xfs::version(runner)?.filter(|version| *version < xfs::COPIES_DIRECTORIES);
-        let refused = |mount: &&str| Some(too_old_for_xfs(version?, mount, part));
-        Error::all(mounts.iter().filter_map(refused).collect())
+        let Some(version) = xfs::version(runner)?.filter(|version| *version < xfs::COPIES_DIRECTORIES) else {
+            return Ok(());
+        };
+        let refused = |(mount, subject)| self.placed(too_old_for_xfs(version, mount).about(subject));
+        Error::all(on_xfs.into_iter().map(refused).collect())
+    }
+
+    /// / and /usr, where they are on XFS.
+    fn on_xfs(&self) -> impl Iterator<Item = (&str, Subject)> {
+        self.disks.iter().enumerate().flat_map(|(number, disk)| {
+            disk.wishes.iter().enumerate().filter_map(move |(index, wish)| {
+                let mount = wish.mount().filter(|mount| ["/", "/usr"].contains(mount))?;
+                let is_xfs = wish.file_system() == Some(FileSystem::Xfs);
+                is_xfs.then_some((mount, Subject::Partition(number, index)))
+            })
+        })
     }
 
     /// The kinds of file systems that the initial RAM file system checks: those of / and /usr.
@@ -128,15 +167,10 @@ impl Storage {
     }
 }
 
-fn too_old_for_xfs((major, minor): (u32, u32), mount: &str, part: Option<&Path>) -> Error {
-    let line =
-        part.and_then(|path| Some(format!("{}:{}: ", path.display(), part_file::line_of(path, mount)?)));
+fn too_old_for_xfs((major, minor): (u32, u32), mount: &str) -> Error {
     let (known, since) = xfs::COPIES_DIRECTORIES;
-    Error::host(format!(
-        "{}mkfs.xfs {major}.{minor} of this host cannot copy all the files of {mount}",
-        line.unwrap_or_default()
-    ))
-    .hint(format!("Choose ext4 for {mount}, or build where xfsprogs is {known}.{since} or later."))
+    Error::host(format!("mkfs.xfs {major}.{minor} of this host cannot copy all the files of {mount}"))
+        .hint(format!("Choose ext4 for {mount}, or build where xfsprogs is {known}.{since} or later."))
 }
 
 fn owned(words: Vec<&str>) -> Vec<String> {
@@ -155,20 +189,48 @@ fn table(label: Option<&str>) -> Result<Table> {
     }
 }
 
-/// The layout of vmbuilder: root, swap, and /opt where it was asked for.
-fn of_sizes(sizes: Sizes) -> DiskWish {
-    let Sizes { disk, root, swap, opt } = sizes;
-    // Where the disk has a size, root takes what is left.
-    let root = root.or(if disk.is_some() { None } else { Some(layout::DEFAULT_ROOT) });
-    let mut wishes = vec![Wish::ext4("/", root)];
-    let swap = swap.unwrap_or(layout::DEFAULT_SWAP);
-    if swap > Size(0) {
-        wishes.push(Wish::swap(swap));
+/// The sizes that options give, each with its setting's name where a wish comes of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sizes {
+    disk: Option<Size>,
+    root: Option<Size>,
+    swap: Option<Size>,
+    opt: Option<Size>,
+}
+
+impl Sizes {
+    fn read(texts: &appliance::Sizes) -> Result<Sizes> {
+        let mut problems = Problems::default();
+        let mut size = |option: &str, text: &Option<String>| {
+            problems.keep(numbers::size(option, text.as_deref())).flatten()
+        };
+        let sizes = Sizes {
+            disk: size("--size", &texts.disk),
+            root: size("--rootsize", &texts.root),
+            swap: size("--swapsize", &texts.swap),
+            opt: size("--optsize", &texts.opt),
+        };
+        problems.told().map(|()| sizes)
     }
-    if let Some(opt) = opt.filter(|opt| *opt > Size(0)) {
-        wishes.push(Wish::ext4("/opt", Some(opt)));
+
+    /// The layout of vmbuilder: root, swap, and /opt where it was asked for; each with the setting that says so.
+    fn wishes(&self) -> Vec<(Wish, &'static str)> {
+        // Where the disk has a size, root takes what is left.
+        let root = match (self.root, self.disk) {
+            (Some(root), _) => (Wish::ext4("/", Some(root)), "rootsize"),
+            (None, Some(_)) => (Wish::ext4("/", None), "size"),
+            (None, None) => (Wish::ext4("/", Some(layout::DEFAULT_ROOT)), "rootsize"),
+        };
+        let mut wishes = vec![root];
+        let swap = self.swap.unwrap_or(layout::DEFAULT_SWAP);
+        if swap > Size(0) {
+            wishes.push((Wish::swap(swap), "swapsize"));
+        }
+        if let Some(opt) = self.opt.filter(|opt| *opt > Size(0)) {
+            wishes.push((Wish::ext4("/opt", Some(opt)), "optsize"));
+        }
+        wishes
     }
-    DiskWish { size: disk, wishes }
 }
 
 #[cfg(test)]
@@ -179,26 +241,71 @@ mod tests {
     #[test]
     fn sizes_are_a_list_of_wishes() {
         let mib = |count| Some(Size::mib(count));
-        let disk = of_sizes(Sizes { disk: None, root: None, swap: None, opt: mib(100) });
-        assert_eq!(disk.wishes[0], Wish::ext4("/", mib(4096)));
-        assert_eq!(disk.wishes[1], Wish::swap(Size::mib(1024)));
-        assert_eq!(disk.wishes[2], Wish::ext4("/opt", mib(100)));
-        let disk = of_sizes(Sizes { disk: mib(2000), root: None, swap: mib(0), opt: mib(0) });
-        assert_eq!(disk.wishes, [Wish::ext4("/", None)]);
+        let wishes =
+            |sizes: Sizes| -> Vec<Wish> { sizes.wishes().into_iter().map(|(wish, _)| wish).collect() };
+        let of_parts = wishes(Sizes { opt: mib(100), ..Sizes::default() });
+        assert_eq!(of_parts[0], Wish::ext4("/", mib(4096)));
+        assert_eq!(of_parts[1], Wish::swap(Size::mib(1024)));
+        assert_eq!(of_parts[2], Wish::ext4("/opt", mib(100)));
+        let of_disk = wishes(Sizes { disk: mib(2000), swap: mib(0), opt: mib(0), ..Sizes::default() });
+        assert_eq!(of_disk, [Wish::ext4("/", None)]);
+    }
+
+    #[test]
+    fn every_size_that_is_none_is_told() {
+        let texts = appliance::Sizes {
+            root: Some("lots".into()),
+            swap: Some("10X".into()),
+            opt: Some("1G".into()),
+            ..appliance::Sizes::default()
+        };
+        assert_eq!(Sizes::read(&texts).unwrap_err().parts().len(), 2);
+    }
+
+    fn of_part_file(text: &str) -> Storage {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.part");
+        std::fs::write(&path, text).unwrap();
+        let mut appliance = Appliance::default();
+        appliance.disks.part = Some(path);
+        Storage::read(&appliance).unwrap()
+    }
+
+    /// The lines of a file that an error names.
+    fn lines(error: &Error) -> Vec<usize> {
+        let own = error.places().iter().map(|place| place.line);
+        own.chain(error.parts().iter().flat_map(lines)).collect()
     }
 
     #[test]
     fn an_old_mkfs_xfs_is_told_with_the_line() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.part");
-        std::fs::write(&path, "# all of it\nroot 1000\n//usr/ 4000 fs=xfs\n").unwrap();
-        let error = too_old_for_xfs((6, 1), "/usr", Some(&path));
-        let said =
-            format!("{}:3: mkfs.xfs 6.1 of this host cannot copy all the files of /usr", path.display());
-        assert_eq!(error.message(), said);
+        let storage = of_part_file("# all of it\nroot 1000\n//usr/ 4000 fs=xfs\n");
+        let (mount, subject) = storage.on_xfs().next().unwrap();
+        let error = storage.placed(too_old_for_xfs((6, 1), mount).about(subject));
+        assert_eq!(error.message(), "mkfs.xfs 6.1 of this host cannot copy all the files of /usr");
         assert!(error.hints()[0].contains("6.17"), "{error:?}");
-        assert_eq!(part_file::line_of(&path, "/"), Some(2));
-        assert_eq!(part_file::line_of(&path, "/srv"), None);
+        assert_eq!(lines(&error), [3]);
+    }
+
+    #[test]
+    fn what_cannot_be_a_machine_is_told_with_its_lines() {
+        let registry = crate::suite::Registry::built_in().unwrap();
+        let suite = registry.find("debian", "bookworm").unwrap();
+        let many: String = (0..130).map(|number| format!("/srv/{number} 16\n")).collect();
+        for (text, expected) in [
+            ("swap 100\nroot 1000 vg=system\n", vec![2]),
+            ("root 1000\n\n/boot 300 fs=btrfs vg=a\n", vec![3]),
+            ("root 1000\n/var 300 fs=vfat\n/home 300 fs=vfat\n", vec![2, 3]),
+            ("root 1000\n---\n/srv 16 vg=snapshot\n", vec![]),
+            ("root 1000\n/srv 100\n---\n# big\n/data 3T\n", vec![5]),
+            ("root 1000\n/a 16777215T\n/b 16777215T\n", vec![1]),
+            (&format!("root 1000\n---\n{many}"), vec![3]),
+        ] {
+            let planned = of_part_file(text).plan(suite, "amd64", ("vm", "qcow2"), Uuid::nil());
+            assert_eq!(planned.map_or_else(|error| lines(&error), |_| vec![]), expected, "{text}");
+        }
+        let error = of_part_file("root 1000\n---\n/a 16\n---\n/b 16\n").can_be_attached(2).unwrap_err();
+        assert_eq!(lines(&error), [5]);
     }
 
     #[test]
@@ -210,12 +317,7 @@ mod tests {
 
     #[test]
     fn a_partition_file_becomes_disks_and_packages() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.part");
-        std::fs::write(&path, "root 1000 a1\n---\n/srv 400 fs=xfs vg=data\n").unwrap();
-        let mut appliance = Appliance::default();
-        appliance.disks.part = Some(path);
-        let storage = Storage::read(&appliance).unwrap();
+        let storage = of_part_file("root 1000 a1\n---\n/srv 400 fs=xfs vg=data\n");
         assert_eq!(storage.packages(), ["lvm2", "xfsprogs"]);
         assert!(storage.warnings[0].contains(":1:11: the device `a1` means nothing"), "{storage:?}");
         let registry = crate::suite::Registry::built_in().unwrap();

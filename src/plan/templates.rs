@@ -55,6 +55,13 @@ pub(super) fn read(places: &[(PathBuf, bool)], machine: Machine<'_>) -> Result<T
             Ok(files) => problems.extend(read_place(&files, machine, &mut templates)),
             Err(error) => problems.push(error),
         }
+        // What stands in a directory that somebody names is meant to be used.
+        if *must_be_there {
+            match strangers(place, machine) {
+                Ok(strangers) => problems.extend(strangers.iter().map(|path| stranger(path, place, machine))),
+                Err(error) => problems.push(error),
+            }
+        }
     }
     Error::all(problems)?;
     Ok(templates)
@@ -92,6 +99,49 @@ fn read_place(files: &[TemplatePath], machine: Machine<'_>, templates: &mut Temp
     problems
 }
 
+/// Files in a directory that look like templates and that nobody would find: at the wrong level, or without the
+/// ending.
+fn strangers(place: &Path, machine: Machine<'_>) -> Result<Vec<PathBuf>> {
+    let is_template = |path: &Path| path.extension().is_some_and(|extension| extension == EXTENSION);
+    let mut strangers = Vec::new();
+    for path in entries(place)? {
+        if !path.is_dir() {
+            if is_template(&path) {
+                strangers.push(path);
+            }
+            continue;
+        }
+        let plugin = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for inner in entries(&path)? {
+            let name = inner.file_name().unwrap_or_default().to_string_lossy();
+            let lacks_ending = !inner.is_dir() && matches!(machine.find(&plugin, &name), Found::Template(_));
+            if lacks_ending {
+                strangers.push(inner);
+            } else if inner.is_dir() {
+                strangers.extend(entries(&inner)?.into_iter().filter(|path| is_template(path)));
+            }
+        }
+    }
+    Ok(strangers)
+}
+
+/// What is said of such a file, with the place that it may be meant for.
+fn stranger(path: &Path, place: &Path, machine: Machine<'_>) -> Error {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_suffix(&format!(".{EXTENSION}")).unwrap_or(&name);
+    let plugins = [machine.distro, machine.hypervisor, "libvirt"];
+    let plugin = plugins.into_iter().find(|plugin| matches!(machine.find(plugin, stem), Found::Template(_)));
+    let error = Error::config(format!("{} is at no place where templates are looked for", path.display()));
+    error.hint(match plugin {
+        Some(plugin) => {
+            format!("Call it {}.", place.join(plugin).join(format!("{stem}.{EXTENSION}")).display())
+        }
+        None => {
+            "Templates are DIRECTORY/NAME.tmpl; docs/customising.md lists directories and names.".to_owned()
+        }
+    })
+}
+
 /// A file that is named as templates are.
 struct TemplatePath {
     path: PathBuf,
@@ -99,8 +149,8 @@ struct TemplatePath {
     name: String,
 }
 
-/// The files `PLUGIN/NAME.tmpl` in a directory, sorted; none in one that is not there. Files of other names
-/// are nobody's business.
+/// The files `PLUGIN/NAME.tmpl` in a directory, sorted; none in one that is not there. Files of other names are
+/// no templates.
 fn files(place: &Path) -> Result<Vec<TemplatePath>> {
     let mut files = Vec::new();
     for plugin in entries(place)?.into_iter().filter(|path| path.is_dir()) {
@@ -168,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_first_place_wins() {
-        let first = room(&[("debian/hosts.tmpl", "first"), ("debian/README", "x"), ("note.tmpl", "x")]);
+        let first = room(&[("debian/hosts.tmpl", "first"), ("debian/README", "x"), ("note", "x")]);
         let second = room(&[("debian/etc_hosts.tmpl", "second"), ("kvm/run.sh.tmpl", "#!/bin/sh\n")]);
         let places =
             [(first.path().into(), true), (second.path().into(), false), ("/no/such/place".into(), false)];
@@ -178,6 +228,24 @@ mod tests {
         assert_eq!(found, [("hosts", "first"), ("run.sh", "#!/bin/sh\n")]);
         let planned = planned(&templates);
         assert_eq!((planned[0].name.as_str(), planned[0].sha256.len()), ("hosts", 64));
+    }
+
+    #[test]
+    fn files_at_a_wrong_place_are_told_where_they_belong() {
+        let room = room(&[
+            ("hosts.tmpl", ""),
+            ("debian/fstab", ""),
+            ("debian/deep/network.tmpl", ""),
+            ("kvm/README", ""),
+            ("note.tmpl", ""),
+        ]);
+        let error = read(&[(room.path().into(), true)], MACHINE).unwrap_err();
+        let hints: Vec<String> = error.parts().iter().map(|part| part.hints()[0].clone()).collect();
+        let call = |name: &str| format!("Call it {}.", room.path().join(name).display());
+        assert_eq!(hints[..3], ["debian/network.tmpl", "debian/fstab.tmpl", "debian/hosts.tmpl"].map(call));
+        assert!(hints.len() == 4 && hints[3].contains("docs/customising.md"), "{hints:?}");
+        // The usual places may hold what their owner likes.
+        assert!(read(&[(room.path().into(), false)], MACHINE).is_ok());
     }
 
     #[test]

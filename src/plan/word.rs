@@ -2,7 +2,8 @@
 //! `name/suite`, and `name-` for one that is to go. The words reach apt as they are; they are read here to
 //! tell what is wrong with them before apt is asked.
 
-use crate::error::{Error, Result};
+use super::problems::Problems;
+use crate::error::{About, Error, Result, Subject};
 
 /// A word for apt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +25,19 @@ pub(super) enum Which<'a> {
     Suite(&'a str),
     /// None: the package is to go.
     None,
+    /// All packages of the task of that name.
+    Task,
 }
 
 impl<'a> Word<'a> {
     /// Reads a word. The name fits Debian Policy 5.6.1.
     pub(super) fn parse(word: &'a str) -> Result<Word<'a>> {
         Word::read(word).ok_or_else(|| {
-            Error::config(format!("`{word}` is not a package")).hint(
-                "Write packages as apt takes them: name, name=version, name/suite or name:architecture.",
-            )
+            let error = Error::config(format!("`{word}` is not a package"));
+            error.hint(list_hint(word).unwrap_or_else(|| {
+                "Write packages as apt takes them: name, name=version, name/suite, name:architecture, or task^."
+                    .to_owned()
+            }))
         })
     }
 
@@ -42,9 +47,10 @@ impl<'a> Word<'a> {
             match word.find(['=', '/']).map(|at| (word.split_at(at), word.as_bytes().get(at).copied())) {
                 Some(((package, rest), Some(b'='))) => (package, Which::Version(rest.get(1..)?)),
                 Some(((package, rest), _)) => (package, Which::Suite(rest.get(1..)?)),
-                None => match word.strip_suffix('-') {
-                    Some(package) => (package, Which::None),
-                    None => (word, Which::Any),
+                None => match (word.strip_suffix('-'), word.strip_suffix('^')) {
+                    (Some(package), _) => (package, Which::None),
+                    (None, Some(task)) => (task, Which::Task),
+                    (None, None) => (word, Which::Any),
                 },
             };
         let (name, architecture) = match package.split_once(':') {
@@ -60,6 +66,7 @@ impl<'a> Word<'a> {
         let of_a_kind = match which {
             Which::Version(text) | Which::Suite(text) => plain(text) && !text.ends_with('-'),
             Which::Any | Which::None => true,
+            Which::Task => !word.contains(':'),
         };
         let is_architecture =
             |text: &str| plain(text) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -90,6 +97,38 @@ impl<'a> Word<'a> {
     }
 }
 
+/// The architectures of Debian and Ubuntu, of today and of yesterday (dpkg's cputable).
+const ARCHITECTURES: [&str; 20] = [
+    "alpha",
+    "amd64",
+    "arm64",
+    "armel",
+    "armhf",
+    "hppa",
+    "hurd-i386",
+    "i386",
+    "ia64",
+    "loong64",
+    "m68k",
+    "mips",
+    "mips64el",
+    "mipsel",
+    "powerpc",
+    "ppc64",
+    "ppc64el",
+    "riscv64",
+    "s390x",
+    "sparc64",
+];
+
+/// What to do about names with colons between them, where a list is meant.
+fn list_hint(word: &str) -> Option<String> {
+    let names: Vec<&str> = word.split(':').collect();
+    let is_name = |name: &&str| Word::read(name).is_some_and(|word| word.is_plain());
+    (names.len() > 1 && names.iter().all(is_name))
+        .then(|| format!("A list has commas: {}; NAME:ARCHITECTURE is one package.", names.join(",")))
+}
+
 /// The words of --addpkg that install, and those of it and of --removepkg that remove, the latter as
 /// `name` or `name:architecture`.
 ///
@@ -98,36 +137,46 @@ pub(super) fn sort(
     add: &[String],
     remove: &[String],
     architecture: &str,
-    problems: &mut Vec<Error>,
+    problems: &mut Problems,
 ) -> (Vec<String>, Vec<String>) {
     let (mut added, mut removed) = (Vec::new(), Vec::new());
     for text in add {
-        match Word::parse(text).and_then(|word| of_the_machine(word, architecture)) {
-            Ok(Word { which: Which::None, .. }) => removed.push(text.trim_end_matches('-').to_owned()),
-            Ok(_) => added.push(text.clone()),
-            Err(error) => problems.push(error),
+        let word = Word::parse(text).and_then(|word| of_the_machine(word, architecture));
+        match problems.keep(word.about_item("addpkg", text)) {
+            Some(Word { which: Which::None, .. }) => removed.push(text.trim_end_matches('-').to_owned()),
+            Some(_) => added.push(text.clone()),
+            None => {}
         }
     }
     for text in remove {
-        match Word::parse(text).and_then(|word| of_the_machine(word, architecture)) {
-            Ok(word) if word.is_plain() => removed.push(text.clone()),
-            Ok(word) => problems.push(
-                Error::config(format!("`{text}` is not a package that can be removed"))
-                    .hint(format!("Write --removepkg {}.", word.package())),
-            ),
-            Err(error) => problems.push(error),
+        let word = Word::parse(text)
+            .and_then(|word| of_the_machine(word, architecture))
+            .and_then(|word| is_removable(text, &word));
+        if problems.keep(word.about_item("removepkg", text)).is_some() {
+            removed.push(text.clone());
         }
     }
     for text in &added {
         let name = Word::name_of(text);
-        if removed.iter().any(|other| Word::name_of(other) == name) {
-            problems.push(
+        if let Some(other) = removed.iter().find(|other| Word::name_of(other) == name) {
+            problems.note(
                 Error::config(format!("{name} is to be added and to be removed"))
-                    .hint("Leave it out of --addpkg or of --removepkg."),
+                    .hint("Leave it out of --addpkg or of --removepkg.")
+                    .about(Subject::item("addpkg", text))
+                    .about(Subject::item("removepkg", other)),
             );
         }
     }
     (added, removed)
+}
+
+/// Refuses what says more than which package is to go.
+fn is_removable(text: &str, word: &Word<'_>) -> Result<()> {
+    if word.is_plain() {
+        return Ok(());
+    }
+    Err(Error::config(format!("`{text}` is not a package that can be removed"))
+        .hint(format!("Write --removepkg {}.", word.package())))
 }
 
 /// Refuses a package of another architecture. The machine would need `dpkg --add-architecture`, and its
@@ -136,6 +185,11 @@ fn of_the_machine<'a>(word: Word<'a>, architecture: &str) -> Result<Word<'a>> {
     match word.architecture {
         None | Some("native" | "any" | "all") => Ok(word),
         Some(own) if own == architecture => Ok(word),
+        Some(other) if !ARCHITECTURES.contains(&other) && list_hint(&word.package()).is_some() => {
+            let text = word.package();
+            let error = Error::config(format!("`{text}` is a package for {other}, which is no architecture"));
+            Err(error.hint(list_hint(&text).unwrap_or_default()))
+        }
         Some(other) => Err(Error::config(format!(
             "{} is a package for {other}, and the machine is {architecture}",
             word.package()
@@ -164,6 +218,7 @@ mod tests {
             ("vim:amd64=2:9", word("vim", Some("amd64"), Which::Version("2:9"))),
             ("vim/trixie-backports", word("vim", None, Which::Suite("trixie-backports"))),
             ("nano-", word("nano", None, Which::None)),
+            ("standard^", word("standard", None, Which::Task)),
             ("nano:amd64-", word("nano", Some("amd64"), Which::None)),
         ];
         for (text, expected) in table {
@@ -186,15 +241,34 @@ mod tests {
             "vim:",
             "vim=1-",
             "vim:a/b:c d",
+            "^",
+            "standard^-",
+            "standard:amd64^",
+            "vim:nano:htop",
         ] {
             assert!(Word::parse(bad).is_err(), "{bad}");
         }
     }
 
+    #[test]
+    fn a_list_with_colons_is_told_how_lists_are_written() {
+        let (_, _, problems) = sorted(&["vim:nano"], &[]);
+        assert_eq!(problems, ["`vim:nano` is a package for nano, which is no architecture"]);
+        let hint = |text: &str| {
+            let read = Word::parse(text).and_then(|word| of_the_machine(word, "amd64").map(drop));
+            read.unwrap_err().hints()[0].clone()
+        };
+        for text in ["vim:nano", "vim:nano:htop"] {
+            assert!(hint(text).contains(&text.replace(':', ",")), "{}", hint(text));
+        }
+        assert!(hint("libc6:i386").contains("dpkg --add-architecture"));
+    }
+
     fn sorted(add: &[&str], remove: &[&str]) -> (Vec<String>, Vec<String>, Vec<String>) {
         let owned = |words: &[&str]| -> Vec<String> { words.iter().map(|word| (*word).to_owned()).collect() };
-        let mut problems = Vec::new();
+        let mut problems = Problems::default();
         let (added, removed) = sort(&owned(add), &owned(remove), "amd64", &mut problems);
+        let problems = problems.end(None::<()>).unwrap_err();
         (added, removed, problems.iter().map(|error| error.message().to_owned()).collect())
     }
 

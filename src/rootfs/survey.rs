@@ -72,7 +72,7 @@ pub fn survey(path: &Path, wanted: &Wanted) -> Result<Survey> {
     let owner = std::fs::symlink_metadata(path).context(Kind::Config, || looking_at(path))?.uid();
     let root = Root::open(path)?;
     let mut problems: Vec<Error> = owner_problem(path, owner).into_iter().collect();
-    problems.extend(bootloader::lacks(&root, &wanted.suite.boot, &wanted.architecture)?);
+    problems.extend(bootloader::lacks(&root, &wanted.suite, &wanted.architecture)?);
     for mount in &wanted.mounts {
         problems.extend(root.obstacle(mount)?.map(|obstacle| leads_elsewhere(mount, &obstacle)));
     }
@@ -277,6 +277,8 @@ mod tests {
         root.write("/etc/hostname", 0o644, "one").unwrap();
         let empty = look();
         let text: String = empty.problems.iter().map(|problem| format!("{problem}\n")).collect();
+        let kernel = empty.problems.iter().find(|error| error.message().contains("no kernel")).unwrap();
+        assert!(kernel.hints().iter().any(|hint| hint.contains("linux-image")), "{kernel:?}");
         for lacking in ["no kernel", "GRUB for a BIOS", "GRUB for UEFI", "grub-mkimage", "dpkg database"] {
             assert!(text.contains(lacking), "{lacking} in {text}");
         }

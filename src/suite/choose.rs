@@ -17,6 +17,12 @@ pub struct Mirrors<'a> {
     pub security: &'a str,
 }
 
+/// A distribution as people write it: `Debian`.
+pub fn title_of(distro: &str) -> String {
+    let mut letters = distro.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+}
+
 impl Suite {
     /// The release as people call it: `Debian 13 (trixie)`, `Debian (sid)`.
     pub fn title(&self) -> String {
@@ -29,8 +35,7 @@ impl Suite {
 
     /// The distribution as people write it: `Debian`.
     pub fn distro_title(&self) -> String {
-        let mut letters = self.distro.chars();
-        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+        title_of(&self.distro)
     }
 
     /// The mirrors of the suite file for `architecture`.

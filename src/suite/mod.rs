@@ -12,7 +12,7 @@ mod model;
 mod registry;
 mod validate;
 
-pub use choose::Mirrors;
+pub use choose::{Mirrors, title_of};
 pub use ext4::{ext2_features, ext3_features, ext4_features};
 pub use model::*;
 pub use registry::Registry;

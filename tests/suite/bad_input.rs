@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::common::desk::{Desk, is_coming};
-use crate::common::process::Finished;
+use crate::common::process::{Finished, program, run};
 
 /// Exit codes in docs/exit-codes.md.
 const USAGE: i32 = 2;
@@ -84,9 +84,10 @@ const SIZES: &[Case] = &[
     bad("--size 4G --rootsize 2G", USAGE, &["--size", "--rootsize"]),
     bad("--mem much", USAGE, &["--mem", "much"]),
     bad("--mem 16", CONFIG, &["16 MiB", "--mem"]),
-    bad("--cpus 0", USAGE, &["--cpus"]),
+    bad("--cpus 0", CONFIG, &["--cpus"]),
     bad("--cpus two", USAGE, &["--cpus", "two"]),
     bad("--tmpfs lots", CONFIG, &["--tmpfs"]),
+    bad("--rootsize lots --swapsize 10X --mem much --cpus two", USAGE, &["4 problems", "lots", "10X", "much", "two"]),
 ];
 
 #[rustfmt::skip]
@@ -109,6 +110,9 @@ const NETWORKS: &[Case] = &[
     bad("--domain -x", USAGE, &["-x"]),
 ];
 
+/// A partition file with one disk more than a machine can have.
+const MANY_DISKS: &str = "root 1024\n---\n/a 16\n---\n/b 16\n---\n/c 16\n---\n/d 16\n---\n/e 16\n---\n/f 16\n---\n/g 16\n---\n/h 16\n---\n/i 16\n---\n/j 16\n---\n/k 16\n---\n/l 16\n---\n/m 16\n---\n/n 16\n---\n/o 16\n---\n/p 16\n---\n/q 16\n---\n/r 16\n---\n/s 16\n---\n/t 16\n---\n/u 16\n---\n/v 16\n---\n/w 16\n---\n/x 16\n---\n/y 16\n---\n/z 16\n---\n/0 16\n";
+
 #[rustfmt::skip]
 const DISKS: &[Case] = &[
     part("root lots\n", &["bad.part", "lots"]),
@@ -128,6 +132,13 @@ const DISKS: &[Case] = &[
     part("root 1024 label=a-label-that-ext4-cannot-hold\n", &["bad.part:1"]),
     part("root 1024 grow\n/var 512 grow\n", &["bad.part:2", "grow"]),
     part("root 1024\n/a 512\n/b 512\n/c 512\n/d 64\n\u{0}\n", &["bad.part", "text"]),
+    part("swap 512\nroot 1024 vg=system\n", &["bad.part:2:1", "LVM"]),
+    part("root 1024\n/home 512 fs=vfat\n", &["bad.part:2:1", "vfat"]),
+    part("root 1024\n---\n/srv 3T\n", &["bad.part:3:1", "too large"]),
+    part(MANY_DISKS, &["bad.part:55:1", "27 disks"]),
+    bad("--part fifo", CONFIG, &["--part", "FIFO that nobody writes to"]),
+    bad("--copy fifo --firstboot fifo", CONFIG, &["--copy fifo is a FIFO", "--firstboot fifo is a FIFO"]),
+    bad("--config fifo", CONFIG, &["fifo is a FIFO that nobody writes to"]),
     bad("--part nowhere.part", CONFIG, &["--part", "nowhere.part"]),
     bad("--part .", CONFIG, &["--part"]),
     bad("--part layout.part --rootsize 4G", USAGE, &["--part", "--rootsize"]),
@@ -156,9 +167,24 @@ const CONFIGURATIONS: &[Case] = &[
     cfg("[debian]\nconfig = other.cfg\n", &["bad.cfg:2", "command line"]),
     cfg("[debian]\nhelp = yes\n", &["bad.cfg:2", "help"]),
     cfg("[kvm]\nmem = lots\ncpus = two\n[debian]\nadpkg = x\n", &["bad.cfg:2", "bad.cfg:3", "bad.cfg:5"]),
+    cfg("[kvm]\nhostname = my host\n", &["bad.cfg:2:12", "my host"]),
+    cfg("[kvm]\nip = 10.0.0.5\nmask = 255.0.255.0\n", &["bad.cfg:3:8", "255.0.255.0"]),
+    cfg("[kvm]\nmac = 52:54:00:12:34\n", &["bad.cfg:2:7", "52:54:00:12:34"]),
+    cfg("[DEFAULT]\naddpkg = vim,\n  Nginx, htop\n", &["bad.cfg:3:3", "`Nginx` is not a package"]),
+    cfg("[DEFAULT]\naddpkg = vim\nremovepkg = nano, vim\n", &["bad.cfg:2:10", "bad.cfg:3:19", "to be removed"]),
+    cfg("[debian]\nuser = Bob\nuid = 0\nname = a:b\n", &["bad.cfg:2", "bad.cfg:3", "bad.cfg:4"]),
+    cfg("[debian]\nlang = de_DEE.UTF-8\ntimezone = Europe/Berln\n", &["bad.cfg:2", "bad.cfg:3", "Europe/Berlin"]),
+    cfg("[debian]\narch = amd46\n", &["bad.cfg:2:8", "amd46"]),
+    cfg("[debian]\nflavour = clod\ncomponents = main, nonfree\n", &["bad.cfg:2:11", "bad.cfg:3:20"]),
+    cfg("[debian]\nproxy = localhost:3142\ninstall-mirror = x\n", &["bad.cfg:2", "bad.cfg:3"]),
+    cfg("[debian]\nmem = 16\ncpus = 0\nrootsize = 200M\n", &["bad.cfg:2", "bad.cfg:3", "bad.cfg:4"]),
+    cfg("[debian]\nfirstboot = nowhere.sh\nssh-key = nowhere.pub\n", &["bad.cfg:2", "bad.cfg:3"]),
+    cfg("[debian]\npart = nowhere.part\ncopy = nowhere.list\n", &["bad.cfg:2", "bad.cfg:3"]),
+    cfg("[debian]\ndestdir = motd\nkeyring = nowhere\n", &["bad.cfg:2", "bad.cfg:3"]),
+    cfg("[debian]\nrootpass = $6$abc$def\n", &["bad.cfg:2:1", "begins like a hash"]),
     file("--config bad", b"[kvm]\nname = \xff\xfe\n", &["bad"]),
-    bad("--config nowhere.cfg", CONFIG, &["nowhere.cfg"]),
-    bad("--config .", CONFIG, &["reading ."]),
+    bad("--config nowhere.cfg", CONFIG, &["nowhere.cfg", "No such file or directory", "--config"]),
+    bad("--config .", CONFIG, &[". is not a file"]),
 ];
 
 #[rustfmt::skip]
@@ -191,6 +217,8 @@ const NAMES: &[Case] = &[
     bad("--timezone Europe/Berln", CONFIG, &["Europe/Berln", "Europe/Berlin"]),
     bad("--timezone ../../etc/passwd", CONFIG, &["../../etc/passwd"]),
     bad("--pass=", CONFIG, &["password", "empty"]),
+    bad("--pass $6$salt$tooshort", CONFIG, &["begins like a hash", "single quotes"]),
+    bad("--rootpass $1$salt$0123456789012345678901", CONFIG, &["root", "begins like a hash"]),
     bad("--pass a --pass-file password", USAGE, &["--pass", "--pass-file"]),
     bad("--pass-file nowhere", CONFIG, &["nowhere"]),
     file("--pass-file bad", b"\n", &["bad"]),
@@ -200,6 +228,8 @@ const NAMES: &[Case] = &[
 #[rustfmt::skip]
 const ARCHIVES: &[Case] = &[
     bad("--suite bokworm", CONFIG, &["bokworm", "bookworm"]),
+    bad("--suite bokworm --hostname a_b --ip 10.0.0.300 --rootsize lots --addpkg Nginx --copy nowhere", CONFIG,
+        &["6 problems", "bokworm", "a_b", "10.0.0.300", "lots", "Nginx", "nowhere"]),
     bad("--suite jammy", CONFIG, &["jammy", "ubuntu"]),
     bad("--suite squeeze", CONFIG, &["squeeze", "2016", "--suite"]),
     bad("--suite 6.0", CONFIG, &["6.0", "squeeze"]),
@@ -294,6 +324,7 @@ fn fault(case: &Case) -> Option<String> {
     if let Some((name, content)) = case.file {
         std::fs::write(desk.work().join(name), content).expect("writing the file");
     }
+    run(program("mkfifo").arg(desk.work().join("fifo"))).well();
     let before = everything_below(&desk.room());
     let mut answer = ask(&desk, case);
     if answer.elapsed > AT_ONCE {

@@ -24,7 +24,11 @@ fn refusals_go_to_standard_error_with_their_code() {
         (&["xen", "debian"], 2, "error: xen is not available yet; available: kvm, qemu\n"),
         (&["kmv", "debian"], 2, "Did you mean `kvm`?"),
         (&["kvm", "debian", "--sute", "trixie"], 2, "--suite"),
-        (&["kvm", "debian", "-c", "/nonexistent.cfg"], 3, "error: reading /nonexistent.cfg\n  caused by: "),
+        (
+            &["kvm", "debian", "-c", "/nonexistent.cfg"],
+            3,
+            "error: reading --config /nonexistent.cfg\n  caused by: ",
+        ),
     ];
     for (words, code, text) in table {
         let output = rvmb(words);

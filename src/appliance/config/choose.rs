@@ -99,6 +99,7 @@ pub fn appliance(choices: &[Choice<'_>]) -> Result<Appliance> {
         if let Err(message) = choice.setting.set(&mut appliance, &choice.text) {
             problems.push(choice.entry.start().problem(message, None));
         }
+        appliance.origins.note_entry(choice.setting, choice.entry);
     }
     if problems.is_empty() {
         return Ok(appliance);

@@ -20,7 +20,8 @@ pub use check::Known;
 pub use choose::{Choice, appliance};
 pub use parse::{Entry, Parsed, Word, parse};
 
-use crate::error::{Context, Error, Kind, Problem, Result};
+use crate::error::{Error, Problem, Result};
+use crate::host::named_file::NamedFile;
 
 /// The section whose settings hold for every machine.
 const DEFAULT: &str = "DEFAULT";
@@ -61,7 +62,7 @@ impl Configuration {
     ///
     /// # Errors
     ///
-    /// [`Kind::Config`], with every problem of all files, whichever machine it concerns.
+    /// [`crate::Kind::Config`], with every problem of all files, whichever machine it concerns.
     pub fn read(usual: &[PathBuf], named: Option<&Path>, known: Known<'_>) -> Result<Configuration> {
         let mut texts = Vec::new();
         let mut errors = Vec::new();
@@ -88,32 +89,22 @@ impl Configuration {
 }
 
 fn not_there(path: &Path) -> Error {
-    let cause = std::io::Error::from(std::io::ErrorKind::NotFound);
-    Error::config(format!("reading {}", path.display()))
-        .because(&cause)
-        .hint("--config takes the name of a file.")
+    let cure = "--config takes the name of a file.";
+    NamedFile { option: "--config", path, cure }.explain(&std::io::Error::from(rustix::io::Errno::NOENT))
 }
 
 /// A file's name and text, or what is wrong where it is no text; none where it does not exist.
 fn text_of(path: &Path) -> Result<Option<(String, Result<String, Problem>)>> {
-    use std::io::{ErrorKind, Read};
+    use std::io::ErrorKind;
 
-    let context = || format!("reading {}", path.display());
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-        Err(error) => return Err(error).context(Kind::Config, context).map_err(|error| {
-            error.hint("A configuration file that is there counts: make it readable, or set HOME to another directory.")
-        }),
-    };
-    let mut bytes = Vec::new();
-    file.take(FILE_LIMIT + 1).read_to_end(&mut bytes).context(Kind::Config, context).map_err(|error| {
-        error.hint("A configuration is a file: name one, or remove what is in its place.")
-    })?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Err(Error::config(format!("{} is larger than 1 MiB", path.display()))
-            .hint("A configuration file has some lines of text."));
+    let is_missing =
+        |error: std::io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    if std::fs::metadata(path).is_err_and(is_missing) {
+        return Ok(None);
     }
+    let cure = "A configuration file that is there counts: make a readable file of at most 1 MiB of it, or set HOME to \
+                another directory.";
+    let bytes = NamedFile { option: "", path, cure }.read(FILE_LIMIT)?;
     let name = path.display().to_string();
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();

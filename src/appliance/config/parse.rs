@@ -93,8 +93,20 @@ impl Word {
         }
     }
 
+    /// An item of a list in this piece.
+    pub(in crate::appliance) fn find_item(&self, item: &str) -> Option<Word> {
+        let parts_items = |letter: char| letter == ',' || is_space(letter);
+        let is_whole = |(start, _): &(usize, &str)| {
+            let (before, after) = (self.text.get(..*start), self.text.get(start + item.len()..));
+            before.is_some_and(|text| text.is_empty() || text.ends_with(parts_items))
+                && after.is_some_and(|text| text.is_empty() || text.starts_with(parts_items))
+        };
+        let (start, _) = self.text.match_indices(item).find(is_whole)?;
+        Some(self.part(start, item.len()))
+    }
+
     /// A problem with this piece.
-    pub(super) fn problem(&self, message: impl Into<String>, help: Option<String>) -> Problem {
+    pub(in crate::appliance) fn problem(&self, message: impl Into<String>, help: Option<String>) -> Problem {
         Problem {
             file: self.file.clone(),
             line: self.line,

@@ -44,7 +44,7 @@ fn match_up(names: &[String]) -> Result<Vec<Kernel>> {
         (true, Some(name)) => Err(Error::build(format!("/boot/{name} has no initial RAM file system"))
             .hint("The package initramfs-tools or dracut has to be installed, and to succeed.")),
         (true, None) => Err(Error::build("there is no kernel in /boot of the tree")
-            .hint("Do not remove the kernel's package: the machine could not boot.")),
+            .hint("The machine cannot boot without the kernel's package.")),
     }
 }
 

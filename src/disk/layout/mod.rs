@@ -25,7 +25,7 @@ use self::place::{Placed, Unit};
 pub use self::wish::{DiskWish, FileSystem, LONGEST_SWAP_LABEL, Purpose, Wish};
 use super::architecture::Architecture;
 use super::{fill, lvm};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Subject};
 use crate::plan::{Content, Disk, LogicalVolume, Partition, Table};
 use crate::units::{MIB, Size, TIB};
 
@@ -111,7 +111,11 @@ pub fn plan(request: &LayoutRequest<'_>) -> Result<Vec<Disk>> {
     let mut disks = Vec::new();
     let items = Item::all(request.disks);
     for (number, (wish, items)) in request.disks.iter().zip(&items).enumerate() {
-        match planner.disk(number, items, wish.size) {
+        let disk = planner.disk(number, items, wish.size).map_err(|error| {
+            let is_about_parts = !error.subjects().is_empty() || !error.parts().is_empty();
+            if is_about_parts { error } else { error.about(Subject::Disk(number)) }
+        });
+        match disk {
             Ok(disk) => disks.push(disk),
             Err(error) if request.disks.len() > 1 => problems.push(error.within(format!("disk {number}"))),
             Err(error) => problems.push(error),
@@ -129,7 +133,9 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn disk(&self, number: usize, items: &[Item<'_>], size: Option<Size>) -> Result<Disk> {
         let table = self.request.table;
-        Error::all(items.iter().filter_map(|item| self.check_size(item).err()).collect())?;
+        let about = |index| move |error: Error| error.about(Subject::Partition(number, index));
+        let sizes = items.iter().enumerate().map(|(index, item)| self.check_size(item).map_err(about(index)));
+        Error::all(sizes.filter_map(Result::err).collect())?;
         let mut partitions = self.boot_partitions(number);
         let reserved: Vec<u32> = partitions.iter().map(|partition| partition.number).collect();
         let numbered = place::numbered(place::units(items)?, table, &reserved)?;
@@ -143,7 +149,9 @@ impl Planner<'_> {
         partitions.extend(placed.iter().map(|one| self.partition(number, one)));
         // LVM keeps names for itself: told now, and not by the writer.
         for group in partitions.iter().filter_map(|partition| fill::group(partition, 0)) {
-            group.places().map_err(|error| error.of(Kind::Config))?;
+            let of_group = |item: &Item<'_>| item.wish.group.as_deref() == Some(group.name.as_str());
+            let first = items.iter().position(of_group).unwrap_or_default();
+            group.places().map_err(|error| about(first)(error.of(Kind::Config)))?;
         }
         Ok(Disk {
             image: format!("{}-disk{number}.{}", self.request.stem, self.request.format),

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::model::{Address, Gateway};
-use super::{Problems, address, end_of_network, is_none_alone};
+use super::{address, end_of_network, is_none_alone};
 use crate::error::{Error, Result};
+use crate::plan::problems::Problems;
 
 /// Reads the gateways. One of IPv4 that was not named is the first address of the first network. One of
 /// IPv6 has no such place: routers announce themselves.

@@ -20,7 +20,7 @@ fn read_options(options: &[(&str, &str)], stack: NetworkStack) -> Result<Request
             other => panic!("{other}"),
         }
     }
-    read(&wanted, domain, stack)
+    read(&wanted, domain, Some(stack))
 }
 
 fn good(options: &[(&str, &str)]) -> Request {

@@ -14,15 +14,19 @@ mod columns;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::Path;
 
 use self::columns::Column;
 use crate::disk::layout::{self, DiskWish, FileSystem, Wish};
-use crate::error::{Context, Error, Kind, Problem, Result};
+use crate::error::{Error, Problem, Result};
+use crate::host::named_file::NamedFile;
 
 /// Bytes of a file that are read; one with a line for each of a thousand partitions has less.
 const LARGEST: u64 = 64 << 10;
+
+/// What to do where there is no such file.
+const CURE: &str =
+    "--part takes the name of a file with a line for each partition; docs/partition-files.md says how.";
 
 /// What begins the next disk, as the first column of a line.
 const NEXT_DISK: &str = "---";
@@ -32,6 +36,8 @@ const NEXT_DISK: &str = "---";
 pub struct PartFile {
     /// What is wanted, disk by disk. There is at least one, none of them is empty, and one has a root.
     pub disks: Vec<DiskWish>,
+    /// Where each of them stands, in the same order.
+    pub places: Vec<Vec<Problem>>,
     /// What is understood and has no meaning for a disk image.
     pub warnings: Vec<Problem>,
 }
@@ -42,21 +48,11 @@ pub struct PartFile {
 ///
 /// A configuration error where it cannot be read, is too large or no text, or with every problem in it.
 pub fn load(path: &Path) -> Result<PartFile> {
-    let reading = || format!("reading --part {}", path.display());
-    let cure =
-        "--part takes the name of a file with a line for each partition; docs/partition-files.md says how.";
-    let with_cure = |error: Error| error.hint(cure);
-    let file = std::fs::File::open(path).context(Kind::Config, reading).map_err(with_cure)?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).context(Kind::Config, reading).map_err(with_cure)?;
-    let refused = |why: &str| Err(Error::config(format!("{}: {why}", reading())).hint(cure));
-    if bytes.len() as u64 > LARGEST {
-        return refused("it is too large for a partition file");
-    }
-    let Ok(text) = String::from_utf8(bytes) else { return refused("it is no text") };
-    if text.contains('\0') {
-        return refused("it is no text");
-    }
+    let file = NamedFile { option: "--part", path, cure: CURE };
+    let text = String::from_utf8(file.read(LARGEST)?).ok().filter(|text| !text.contains('\0'));
+    let Some(text) = text else {
+        return Err(Error::config(format!("--part {} is no text", path.display())).hint(CURE));
+    };
     parse(&text, &path.display().to_string()).map_err(|problems| {
         let places =
             if problems.len() == 1 { "one place".into() } else { format!("{} places", problems.len()) };
@@ -158,11 +154,14 @@ impl<'a> Reader<'a> {
             self.problems.sort_by_key(|problem| (problem.line, problem.column));
             return Err(self.problems);
         }
+        let place = |line: &Line<'_>| line.mount.problem(self.file, "it is asked for here", None);
+        let places = self.disks.iter().map(|lines| lines.iter().map(place).collect()).collect();
         let disk = |lines: Vec<Line<'_>>| DiskWish {
             size: None,
             wishes: lines.into_iter().map(|line| line.wish).collect(),
         };
-        Ok(PartFile { disks: self.disks.into_iter().map(disk).collect(), warnings: self.warnings })
+        let disks = self.disks.into_iter().map(disk).collect();
+        Ok(PartFile { disks, places, warnings: self.warnings })
     }
 
     /// Partitions that are too small for their file systems; told when all else is right.
@@ -228,15 +227,6 @@ impl<'a> Reader<'a> {
             }
         }
     }
-}
-
-/// The line of the file at `path` that is about the mount point; none where the file cannot be read any more.
-pub(super) fn line_of(path: &Path, mount: &str) -> Option<usize> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let is_about = |(number, line): &(usize, &str)| {
-        columns::of(line, *number).first().is_some_and(|first| words::is_at(first, mount))
-    };
-    (1..).zip(text.trim_start_matches('\u{feff}').lines()).find(is_about).map(|(number, _)| number)
 }
 
 /// What the packages of a guest must bring for what is wanted, and the initial RAM file system with them: a tool

@@ -92,11 +92,6 @@ pub(super) fn placeholder<'a>(first: &Column<'a>) -> Option<Line<'a>> {
     Some(Line { wish, mount: *first, size: None, group: None, grow: None })
 }
 
-/// Whether a line with this first column is about the mount point.
-pub(super) fn is_at(first: &Column<'_>, wanted: &str) -> bool {
-    mount(*first).is_ok_and(|mount| mount.as_deref() == Some(wanted))
-}
-
 type Fault<'a> = (Column<'a>, String, String);
 
 /// The mount point; none for swap.
