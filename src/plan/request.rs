@@ -3,10 +3,9 @@
 
 use std::path::PathBuf;
 
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::archive::{NO_SECURITY, hex};
+use super::archive::NO_SECURITY;
 use super::customise::Customised;
 use super::storage::Storage;
 use super::variant::{self, Variant};
@@ -15,6 +14,7 @@ use super::{
     Guest, GuestNetwork, Medium, Script, User, checks, coming, libvirt, media, network, ppa, resolve, tree,
 };
 use crate::appliance::Appliance;
+use crate::digest;
 use crate::error::{Error, Result};
 use crate::hypervisor::{self, Hypervisor};
 use crate::suite::{NetworkStack, Registry, Suite};
@@ -307,7 +307,7 @@ fn guest(
     let mut script = |option: &str, path: &Option<PathBuf>| -> Option<(Script, String)> {
         let path = path.as_ref()?;
         let text = checks::script(option, path).map_err(|error| note(Err(error))).ok()?;
-        let sha256 = hex(Sha256::digest(&text).as_slice());
+        let sha256 = digest::sha256(&text);
         Some((Script { path: path.clone(), sha256 }, text))
     };
     let (firstboot, firstboot_text) = script("--firstboot", &appliance.firstboot).unzip();

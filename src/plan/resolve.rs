@@ -6,12 +6,12 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::Package;
-use super::archive::{Index, hex};
+use super::archive::Index;
 use super::stage::{self, Stage};
 use super::word::{Which, Word};
+use crate::digest;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
 use crate::near;
@@ -93,8 +93,7 @@ pub(super) fn resolve(
 ) -> Result<(Resolved, bool)> {
     let words = words(request);
     let digests: Vec<&str> = index.sources.iter().map(|source| source.digest.as_str()).collect();
-    let key =
-        hex(Sha256::digest(format!("{FORMAT} {words:?} {} {digests:?}", request.recommends)).as_slice());
+    let key = digest::sha256(format!("{FORMAT} {words:?} {} {digests:?}", request.recommends));
     let directory = index.directory.join(format!("resolved-{}", &key[..32]));
     if let Some(resolved) = read_kept(&directory) {
         return Ok((Resolved { directory, ..resolved }, true));

@@ -5,11 +5,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use sha2::{Digest, Sha256};
-
 use super::*;
+use crate::digest;
 use crate::event::Silent;
-use crate::plan::archive::{Index, IndexRequest, hex};
+use crate::plan::archive::{Index, IndexRequest};
 use crate::testing::{self, Gpg};
 
 /// What the server has, by path, and what it was asked for.
@@ -77,7 +76,7 @@ impl Server {
         server.put(&server.key_path(fingerprint), key.export(true));
         let packages = "Package: tool\nVersion: 1\nArchitecture: amd64\nFilename: pool/tool.deb\nSize: 1\n\
                         SHA256: 0000000000000000000000000000000000000000000000000000000000000000\n\n";
-        let digest = hex(Sha256::digest(packages).as_slice());
+        let digest = digest::sha256(packages);
         let release = format!(
             "Origin: LP-PPA-bob-tools\nSuite: jammy\nCodename: jammy\nDate: Sat, 06 Sep 2025 09:30:00 UTC\n\
              Architectures: amd64\nComponents: main\nSHA256:\n {digest} {} main/binary-amd64/Packages\n",
