@@ -10,6 +10,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
+use super::clean::MEDIUM_GROWS;
 use crate::digest::{self, hex};
 use crate::error::{Context, Kind, Result};
 use crate::host::{iso9660, tarball};
@@ -48,7 +49,7 @@ impl Search<'_, '_> {
         if !self.wanted.iter().any(|package| fits(&package)) {
             return Ok(());
         }
-        let mut copy = NamedTempFile::with_prefix_in("medium-", self.store.join("partial"))?;
+        let mut copy = NamedTempFile::with_prefix_in(MEDIUM_GROWS, self.store.join("partial"))?;
         let digest = hex(digest::copy(content, copy.as_file_mut())?);
         let found = self.wanted.iter().position(|package| fits(&package) && package.sha256 == digest);
         let Some(found) = found else { return Ok(()) };

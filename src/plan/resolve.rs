@@ -11,6 +11,7 @@ use super::Package;
 use super::archive::Index;
 use super::stage::{self, Stage};
 use super::word::{Which, Word};
+use crate::cache::clean::ANSWER_GROWS;
 use crate::digest;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
@@ -137,7 +138,7 @@ fn read_kept(directory: &Path) -> Option<Resolved> {
 fn keep(index: &Index, codename: &str, resolved: &Resolved, stanzas: &Stanzas) -> Result<()> {
     let context = || format!("keeping the resolution in {}", resolved.directory.display());
     let growing = tempfile::Builder::new()
-        .prefix("resolving-")
+        .prefix(ANSWER_GROWS)
         .tempdir_in(&index.directory)
         .context(Kind::Build, context)?;
     for stage in Stage::ALL {
@@ -182,7 +183,8 @@ fn with_recommended(
             status += &format!("{}Status: install ok installed\n\n", stanza.text);
         }
     })?;
-    let file = tempfile::NamedTempFile::new_in(&index.directory).context(Kind::Build, context)?;
+    let file = tempfile::NamedTempFile::with_prefix_in(ANSWER_GROWS, &index.directory)
+        .context(Kind::Build, context)?;
     std::fs::write(file.path(), status).context(Kind::Build, context)?;
     let mut words = vec![
         "--install-recommends".to_owned(),

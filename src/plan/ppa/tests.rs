@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::digest;
 use crate::event::Silent;
+use crate::host::access::Access;
+use crate::host::run::Runner;
 use crate::plan::archive::{Index, IndexRequest};
 use crate::testing::{self, Gpg};
 
@@ -108,7 +110,11 @@ fn bob() -> Name {
 }
 
 fn source_of(server: &Server, codename: &str, keys: &Path) -> Result<Source> {
-    source(&runner(), &Access::default(), &server.servers(), &bob(), codename, keys)
+    let scratch = tempfile::tempdir().unwrap();
+    let fetcher = Fetcher { runner: &runner(), access: &Access::default(), scratch: scratch.path() };
+    let source = source(fetcher, &server.servers(), &bob(), codename, keys);
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+    source
 }
 
 fn index(source: &Source, room: &Path, keyring: &Path) -> Result<Index> {
