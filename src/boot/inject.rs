@@ -1,9 +1,10 @@
-//! Puts the check into the throw-away copy of a disk, without mounting it: debugfs writes two files and
+//! Puts the check into the throw-away copy of a disk, without mounting it: debugfs writes files and
 //! a link into its ext4 root file system.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use super::acceleration::Acceleration;
 use super::bounded::{self, Bounds, Said};
 use super::partition::{self, Extent};
 use super::promises::Root;
@@ -18,6 +19,9 @@ const UNIT: &str = "rvmb-check.service";
 const EXT: [&str; 2] = ["ext4", "ext3"];
 const SCRIPT: &str = "rvmb-check.sh";
 const WANTED_BY: &str = "multi-user.target.wants";
+/// Settings of systemd itself: systemd-system.conf(5).
+const SETTINGS_DIRECTORY: &str = "/etc/systemd/system.conf.d";
+const SETTINGS: &str = "rvmb-check.conf";
 /// How long debugfs may take for its few commands.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -32,6 +36,18 @@ Type=simple
 ExecStart=/bin/sh /etc/systemd/system/rvmb-check.sh
 TimeoutStopSec=5
 ";
+
+/// A machine without KVM on a busy host takes longer to find its disks than systemd waits for them.
+const PATIENCE: &str = "[Manager]\nDefaultDeviceTimeoutSec=10min\n";
+
+/// What is put into the copy.
+#[derive(Clone, Copy)]
+pub(super) struct Check<'a> {
+    /// What looks at the machine from inside.
+    pub(super) script: &'a str,
+    /// What runs the machine.
+    pub(super) acceleration: Acceleration,
+}
 
 /// Finds the root file system, ext4, with /etc/passwd and systemd, and the number of its disk: where it is
 /// promised to be, else on the first disk.
@@ -78,17 +94,29 @@ fn root_among(disk: &Scratch, extents: Vec<Extent>, debugfs: Debugfs<'_>) -> Res
     Err(unusable("no ext4 root file system was found on it"))
 }
 
-/// Puts `script` into the root file system, with the unit that runs it.
-pub(super) fn inject(disk: &Scratch, root: Extent, script: &str, debugfs: Debugfs<'_>) -> Result<()> {
+/// Puts the script of `check` into the root file system, with the unit that runs it.
+pub(super) fn inject(disk: &Scratch, root: Extent, check: Check<'_>, debugfs: Debugfs<'_>) -> Result<()> {
+    let Check { script, acceleration } = check;
     let unit = Scratch::with("the unit of the check", UNIT_TEXT.as_bytes())?;
     let script_file = Scratch::with("the script of the check", script.as_bytes())?;
-    let mut commands = vec![format!("cd {DIRECTORY}")];
-    // It is there in most images, and to make it again is to lose an inode (debugfs 1.47).
-    let wanted = debugfs.run(disk, root, &[&format!("stat {DIRECTORY}/{WANTED_BY}")], false)?;
-    if !wanted.text.contains("Inode: ") {
-        commands.push(format!("mkdir {WANTED_BY}"));
+    let settings = Scratch::with("settings for the check", PATIENCE.as_bytes())?;
+    let wanted_by = format!("{DIRECTORY}/{WANTED_BY}");
+    let mut commands = Vec::new();
+    for directory in [wanted_by.as_str(), SETTINGS_DIRECTORY] {
+        // To make one again is to lose an inode (debugfs 1.47).
+        if !debugfs.run(disk, root, &[&format!("stat {directory}")], false)?.text.contains("Inode: ") {
+            commands.push(format!("mkdir {directory}"));
+        }
+    }
+    if acceleration == Acceleration::Tcg {
+        commands.extend([
+            format!("cd {SETTINGS_DIRECTORY}"),
+            format!("rm {SETTINGS}"),
+            format!("write {} {SETTINGS}", settings.path().display()),
+        ]);
     }
     commands.extend([
+        format!("cd {DIRECTORY}"),
         // These are there in no image but one that was made to deceive.
         format!("rm {UNIT}"),
         format!("rm {SCRIPT}"),
@@ -106,7 +134,7 @@ pub(super) fn inject(disk: &Scratch, root: Extent, script: &str, debugfs: Debugf
     let look = [
         format!("cat {DIRECTORY}/{UNIT}"),
         format!("cat {DIRECTORY}/{SCRIPT}"),
-        format!("stat {DIRECTORY}/{WANTED_BY}/{UNIT}"),
+        format!("stat {wanted_by}/{UNIT}"),
     ];
     let words: Vec<&str> = look.iter().map(String::as_str).collect();
     let there = debugfs.run(disk, root, &words, false)?.text;
@@ -201,11 +229,15 @@ mod tests {
 
     fn check_is_written(disk: &Scratch) {
         let root = found(disk).unwrap();
-        with_debugfs(|debugfs| inject(disk, root, "#!/bin/sh\necho 'it works'\n", debugfs)).unwrap();
+        let check = Check { script: "#!/bin/sh\necho 'it works'\n", acceleration: Acceleration::Tcg };
+        with_debugfs(|debugfs| inject(disk, root, check, debugfs)).unwrap();
         runner().command("e2fsck").arg("-fn").arg(disk.path()).run().unwrap();
         let look = ["stat /etc/systemd/system/rvmb-check.sh"];
         let said = with_debugfs(|debugfs| debugfs.run(disk, root, &look, false)).unwrap().text;
         assert!(said.contains("Mode:  0600") && said.contains("User:     0"), "{said}");
+        let look = ["cat /etc/systemd/system.conf.d/rvmb-check.conf"];
+        let said = with_debugfs(|debugfs| debugfs.run(disk, root, &look, false)).unwrap().text;
+        assert!(said.contains(PATIENCE), "{said}");
     }
 
     #[test]
@@ -223,7 +255,8 @@ mod tests {
         // A directory in the place of the script cannot be removed.
         let commands = ["cd /etc/systemd/system", "mkdir rvmb-check.sh"];
         with_debugfs(|debugfs| debugfs.run(&disk, root, &commands, true)).unwrap();
-        let error = with_debugfs(|debugfs| inject(&disk, root, "true\n", debugfs)).unwrap_err();
+        let check = Check { script: "true\n", acceleration: Acceleration::Kvm };
+        let error = with_debugfs(|debugfs| inject(&disk, root, check, debugfs)).unwrap_err();
         assert_eq!(error.kind(), Kind::Check);
     }
 

@@ -190,7 +190,9 @@ fn boot(
         let promised = subject.promises.as_ref().and_then(|promises| promises.storage.root.as_ref());
         let (home, root) = inject::find_root(&disks, promised, debugfs)?;
         let home_disk = disks.get(home).ok_or_else(|| Error::host("the root file system has no disk"))?;
-        inject::inject(home_disk, root, &questions.script(), debugfs)?;
+        let script = questions.script();
+        let check = inject::Check { script: &script, acceleration };
+        inject::inject(home_disk, root, check, debugfs)?;
         let settings = machine::Settings {
             acceleration,
             uefi,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use super::account::{Account, base};
 use super::process::{program, run};
@@ -12,6 +13,9 @@ const REAL_MIRROR: &str = "RVMB_TEST_UBUNTU_MIRROR";
 
 /// The host as a guest sees it (QEMU manual, "Network emulation", user mode).
 const HOST_IN_GUEST: &str = "10.0.2.2";
+
+/// Archives are made one at a time: they share what was downloaded.
+static MAKING: Mutex<()> = Mutex::new(());
 
 /// An archive that answers while this lives.
 pub(crate) struct Archive {
@@ -33,7 +37,9 @@ impl Archive {
         open_to_all(files.path());
         let downloads =
             std::env::var_os("RVMB_TEST_CACHE").map_or_else(|| base().join("debian"), PathBuf::from);
+        let making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         run(program(tools.join("make")).arg(files.path()).env("RVMB_TEST_CACHE", downloads)).well();
+        drop(making);
 
         let mut server = program(tools.join("serve"));
         // The server ends when the pipe to it does.

@@ -1,8 +1,8 @@
 //! What the end-to-end tests share: who runs rvmb, where its files go, and how a result is looked at.
 //!
-//! A test begins with [`begin`], which says why where it cannot run and lets one test run at a time:
-//! two builds at once on a small machine are slower than one after the other, and the tests count
-//! processes and mounts.
+//! A test begins with [`begin`], which says why where it cannot run. As many run side by side as the test
+//! harness has threads, for a machine that boots leaves the other processors idle; those that count processes
+//! and mounts, or look at the clock, begin with [`begin_alone`] and have the host for themselves.
 
 pub(crate) mod account;
 pub(crate) mod archive;
@@ -17,7 +17,7 @@ pub(crate) mod proxy;
 pub(crate) mod traces;
 
 use std::io::Write;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use account::Account;
 use archive::Archive;
@@ -25,25 +25,34 @@ use archive::Archive;
 /// Set to anything, it lets the tests that take minutes run.
 const SWITCH: &str = "RVMB_TEST_E2E";
 
-/// One test at a time.
-static TURN: Mutex<()> = Mutex::new(());
+/// Read by tests that run side by side, written by those that run alone.
+static HOST: RwLock<()> = RwLock::new(());
 
 /// A test that may run, until this is dropped.
-pub(crate) struct Turn {
-    _guard: MutexGuard<'static, ()>,
+pub(crate) enum Turn {
+    Together { _guard: RwLockReadGuard<'static, ()> },
+    Alone { _guard: RwLockWriteGuard<'static, ()> },
 }
 
 /// Waits for this test's turn; `None`, and a line that says why, where `needed` does not hold.
 pub(crate) fn begin<T>(test: &str, needed: impl FnOnce() -> Result<T, String>) -> Option<(Turn, T)> {
+    let needed = has_what_it_needs(test, needed)?;
+    Some((Turn::Together { _guard: HOST.read().unwrap_or_else(PoisonError::into_inner) }, needed))
+}
+
+/// The same, and no other test of a machine runs meanwhile.
+pub(crate) fn begin_alone<T>(test: &str, needed: impl FnOnce() -> Result<T, String>) -> Option<(Turn, T)> {
+    let needed = has_what_it_needs(test, needed)?;
+    // A failed test poisons the lock; the others still run.
+    Some((Turn::Alone { _guard: HOST.write().unwrap_or_else(PoisonError::into_inner) }, needed))
+}
+
+fn has_what_it_needs<T>(test: &str, needed: impl FnOnce() -> Result<T, String>) -> Option<T> {
     if std::env::var_os(SWITCH).is_none() {
         return skip(test, &format!("{SWITCH} is not set; `make test` sets it"));
     }
     match needed() {
-        Ok(value) => {
-            // A failed test poisons the lock; the others still run.
-            let guard = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-            Some((Turn { _guard: guard }, value))
-        }
+        Ok(value) => Some(value),
         Err(why) => {
             assert!(!has_everything(), "{test}: {why}");
             skip(test, &why)

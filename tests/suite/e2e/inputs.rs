@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::account::Account;
 use crate::common::machine::{Bench, names};
 use crate::common::process::{Finished, run, without};
-use crate::common::{anybody, begin};
+use crate::common::{anybody, begin_alone};
 
 /// Exit codes in docs/exit-codes.md.
 pub(super) const USAGE: i32 = 2;
@@ -141,7 +141,7 @@ fn nothing_in(faults: impl IntoIterator<Item = String>) {
 
 #[test]
 fn bad_input_is_refused_at_once() {
-    let Some((_turn, account)) = begin("bad input", anybody) else { return };
+    let Some((_turn, account)) = begin_alone("bad input", anybody) else { return };
     are_refused(&account, CASES);
 }
 
@@ -159,7 +159,7 @@ pub(super) fn are_refused(account: &Account, cases: &[Case]) {
 fn what_the_host_lacks_is_named_with_its_package() {
     // Only root can take a file away for one program.
     let needed = || Account::root().and_then(|_| Account::user());
-    let Some((_turn, account)) = begin("missing tools and keyring", needed) else { return };
+    let Some((_turn, account)) = begin_alone("missing tools and keyring", needed) else { return };
     let wrong = LACKS.iter().filter_map(|lack| {
         let bench = Bench::with_own_cache(&account);
         let bake = || {
@@ -173,7 +173,7 @@ fn what_the_host_lacks_is_named_with_its_package() {
 
 #[test]
 fn a_user_without_subordinate_ids_is_told_the_line_to_add() {
-    let Some((_turn, account)) = begin("no subordinate ids", Account::without_subordinate_ids) else {
+    let Some((_turn, account)) = begin_alone("no subordinate ids", Account::without_subordinate_ids) else {
         return;
     };
     let bench = Bench::with_own_cache(&account);
@@ -184,7 +184,7 @@ fn a_user_without_subordinate_ids_is_told_the_line_to_add() {
 /// What only the archive's index can tell: not at once, but before anything is written.
 #[test]
 fn packages_are_refused_before_they_are_fetched() {
-    let Some((_turn, account)) = begin("wrong packages", anybody) else { return };
+    let Some((_turn, account)) = begin_alone("wrong packages", anybody) else { return };
     let cases: [(&[&str], &[&str]); 2] = [
         (&["--addpkg", "nginxx"], &["no package nginxx", "Did you mean `nginx`"]),
         (
@@ -205,7 +205,7 @@ fn packages_are_refused_before_they_are_fetched() {
 
 #[test]
 fn a_destination_that_exists_is_kept() {
-    let Some((_turn, account)) = begin("destination exists", anybody) else { return };
+    let Some((_turn, account)) = begin_alone("destination exists", anybody) else { return };
     let bench = Bench::with_own_cache(&account);
     std::fs::create_dir(bench.destination()).expect("making the destination");
     std::fs::write(bench.destination().join("mine"), "precious").expect("writing a file");

@@ -9,7 +9,7 @@ use super::{FIRST_BOOT, words};
 use crate::common::machine::{Bench, names};
 use crate::common::process::run;
 use crate::common::traces::{self, Process};
-use crate::common::{anybody, begin};
+use crate::common::{anybody, begin_alone};
 
 /// Whom to kill.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +62,7 @@ const KILLS: [(Moment, Victim, &[&str]); 20] = [
 
 #[test]
 fn a_kill_in_any_stage_leaves_nothing_and_the_next_run_succeeds() {
-    let Some((_turn, account)) = begin("kill in each stage", anybody) else { return };
+    let Some((_turn, account)) = begin_alone("kill in each stage", anybody) else { return };
     // A cache of its own: the stages that a layer saves are to be seen here.
     let bench = Bench::with_own_cache(&account);
     let script = bench.file("setup.sh", FIRST_BOOT);
@@ -106,7 +106,7 @@ fn kill_in_a_program_of_the_users(bench: &Bench, words: &[&str]) {
 /// The same for the instant in which the front and its keeper are killed together.
 #[test]
 fn what_a_kill_of_all_at_once_leaves_the_next_run_removes() {
-    let Some((_turn, account)) = begin("kill of all at once", anybody) else { return };
+    let Some((_turn, account)) = begin_alone("kill of all at once", anybody) else { return };
     let bench = Bench::new(&account);
     let script = bench.file("setup.sh", FIRST_BOOT);
     let tree = bench.path().join("tree").display().to_string();
@@ -220,7 +220,7 @@ fn pick(family: &[Process], victim: Victim) -> &Process {
 /// The same by the keyboard: a message, exit code 130, and nothing left.
 #[test]
 fn an_interrupt_leaves_nothing_and_says_so() {
-    let Some((_turn, account)) = begin("interrupt", anybody) else { return };
+    let Some((_turn, account)) = begin_alone("interrupt", anybody) else { return };
     let bench = Bench::new(&account);
     let script = bench.file("setup.sh", FIRST_BOOT);
     let words = words("debian", "bookworm", &script);

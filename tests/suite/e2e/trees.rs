@@ -6,7 +6,7 @@ use super::inputs::{CONFIG, Case, USAGE, are_refused};
 use crate::common::account::Account;
 use crate::common::machine::Bench;
 use crate::common::process::run;
-use crate::common::{anybody, begin};
+use crate::common::{anybody, begin, begin_alone};
 
 #[test]
 fn a_tree_in_memory_boots() {
@@ -163,6 +163,6 @@ const CASES: &[Case] = &[
 
 #[test]
 fn wrong_trees_and_sources_are_refused_at_once() {
-    let Some((_turn, account)) = begin("bad trees and sources", anybody) else { return };
+    let Some((_turn, account)) = begin_alone("bad trees and sources", anybody) else { return };
     are_refused(&account, CASES);
 }
