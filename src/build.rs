@@ -10,25 +10,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cache::archives::Archives;
-use crate::cache::{clean, media};
+use crate::cache::{Cache, clean, media};
 use crate::deliver::local::Beside;
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Recorder, Step, Unit};
-use crate::format::Written;
 use crate::host::access::Access;
 use crate::host::apt::{self, Apt};
 use crate::host::claim;
+use crate::host::fetch::FETCH;
+use crate::host::identity;
 use crate::host::lock;
 use crate::host::mounts::{self, View};
 use crate::host::run::Runner;
 use crate::host::tree::{self, Root};
-use crate::manifest;
+use crate::manifest::{self, Written};
 use crate::plan::{Disk, Package, Plan, Planned, Secrets, explain_age};
 use crate::rootfs::{self, Site, layers, packages, seal};
 use crate::templates::{self, Template};
 use crate::worker::front::{self, PROBE, Worker};
 use crate::worker::places::missing_parents;
-use crate::worker::{Answer, Order, Places, Task, sweep};
+use crate::worker::sweep::{self, Search};
+use crate::worker::{Answer, Order, Places, Task};
 use crate::{cache, deliver, disk, format, hypervisor};
 
 /// Where everything went.
@@ -48,16 +50,26 @@ const PARTIAL: &str = "partial";
 /// Removes what earlier builds with the same places left because they were killed.
 pub fn clear_up(planned: &Planned, runner: &Runner) {
     let Plan { host, output, .. } = &planned.plan;
-    let mut places = vec![
-        (host.scratch.clone(), SCRATCH.to_owned()),
-        (host.scratch.clone(), cache::THROW_AWAY.to_owned()),
-        (host.scratch.clone(), PROBE.to_owned()),
-        (planned.cache.builds(), GROWING.to_owned()),
-        (planned.cache.builds(), PROBE.to_owned()),
-    ];
-    places
-        .extend(output.directory.parent().map(|parent| (parent.to_owned(), partial_stem(&output.directory))));
-    sweep::sweep(runner, &host.privilege, &places);
+    let mut search = left_in(&planned.cache.builds(), &host.scratch);
+    let beside = output.directory.parent();
+    search.places.extend(beside.map(|parent| (parent.to_owned(), partial_stem(&output.directory))));
+    // One that is there is to be replaced: without --overwrite there is no such plan.
+    search.named.clone_from(&planned.plan.tree.directory);
+    sweep::sweep(runner, &search, || Ok(host.privilege.clone()));
+}
+
+/// Removes what builds with the cache at `cache` and the scratch directory `scratch` left because they were killed.
+pub fn clear_up_in(cache: &Path, scratch: &Path, runner: &Runner) {
+    sweep::sweep(runner, &left_in(&Cache::builds_in(cache), scratch), identity::privilege);
+}
+
+/// Where builds leave something under names of their own.
+fn left_in(builds: &Path, scratch: &Path) -> Search {
+    let in_scratch = [SCRATCH, cache::THROW_AWAY, PROBE, FETCH].map(|stem| (scratch, stem));
+    let in_builds = [GROWING, PROBE].map(|stem| (builds, stem));
+    let places = in_scratch.into_iter().chain(in_builds);
+    let places = places.map(|(parent, stem)| (parent.to_owned(), stem.to_owned())).collect();
+    Search { places, named: None }
 }
 
 /// Removes from the cache what nobody has used for long, unless another build uses the cache. What
@@ -91,7 +103,8 @@ pub fn begin<'a>(planned: &'a Planned, runner: &Runner) -> Result<Begun<'a>> {
     let partial = claim::fresh(beside, &partial_stem(destination))?;
     let order = Order {
         places: Places {
-            scratch: [&scratch, &growing].into_iter().chain(&plan.tree.directory).cloned().collect(),
+            scratch: vec![scratch.clone(), growing.clone()],
+            marked: plan.tree.directory.iter().cloned().collect(),
             thrown_away: planned.cache.thrown_away().map(Path::to_owned).into_iter().collect(),
             parents: missing_parents(destination),
             partial: vec![partial.clone()],

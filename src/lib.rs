@@ -17,7 +17,7 @@
 //! - [`manifest`]: what is in it, and checksums.
 //! - [`cache`]: what is kept between builds.
 //! - [`host`]: programs, namespaces, trees and tools of this machine.
-//! - [`event`], [`error`], [`units`], [`near`]: the ground that every room stands on.
+//! - [`event`], [`error`], [`units`], [`digest`], [`near`]: the ground that every room stands on.
 
 pub mod appliance;
 pub mod boot;
@@ -25,6 +25,7 @@ pub mod build;
 pub mod cache;
 pub mod cli;
 pub mod deliver;
+pub mod digest;
 pub mod disk;
 pub mod error;
 pub mod event;

@@ -71,7 +71,7 @@ pub(super) fn find_root(
 
 fn unusable(why: &str) -> Error {
     Error::new(Kind::Check, format!("the image cannot be checked from inside: {why}"))
-        .hint("Images with an ext4 root file system in a GPT or MBR partition can be checked, and those that rvmb built with one on LVM.")
+        .hint("Images with an ext4 root file system in a GPT or MBR partition can be checked, and those that rvmb built with one on LVM. Start others with their run.sh, and look at them from their console.")
 }
 
 fn root_among(disk: &Scratch, extents: Vec<Extent>, debugfs: Debugfs<'_>) -> Result<Extent> {

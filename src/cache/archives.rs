@@ -10,15 +10,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::layers::{SETTLED, boot_id};
+use crate::digest::{self, hex};
 use crate::error::{Context, Kind, Result};
 use crate::plan::Package;
 
@@ -168,16 +167,8 @@ fn now() -> u64 {
 }
 
 fn sha256(path: &Path) -> Result<String> {
-    let context = || format!("reading {}", path.display());
-    let mut file = File::open(path).context(Kind::Build, context)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match file.read(&mut buffer).context(Kind::Build, context)? {
-            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-            count => hash.update(&buffer[..count]),
-        }
-    }
+    let read = || digest::copy(&mut File::open(path)?, &mut std::io::sink());
+    read().map(hex).context(Kind::Build, || format!("reading {}", path.display()))
 }
 
 #[cfg(test)]

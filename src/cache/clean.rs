@@ -14,8 +14,20 @@ use super::archives::Archives;
 use super::{Cache, in_use, layers, lock_file};
 use crate::error::{Context, Error, Kind, Result};
 
+/// The directory among the .debs for those that are not whole.
+const PARTIAL: &str = "partial";
+
 /// What is not used for so long goes at the end of a build.
 pub const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How the names of files and directories begin that grow to be something else: what a medium has, a key, an
+/// answer of apt's. They are gone when a run ends, unless it was killed.
+pub(super) const MEDIUM_GROWS: &str = "medium-";
+pub(crate) const KEY_GROWS: &str = "growing-";
+pub(crate) const ANSWER_GROWS: &str = "resolving-";
+
+/// The table beside the .debs while it is written.
+const TABLE_GROWS: &str = "archives.partial-";
 
 /// What an entry of a cache is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -101,8 +113,45 @@ pub fn entries(directory: &Path) -> Result<Vec<Entry>> {
             found.push(Entry { what: What::Package, path: place.join(&name), name, used });
         }
     }
+    // What apt has fetched a part of: it goes on from there at the next time.
+    for (name, metadata) in read(&place.join(PARTIAL))? {
+        if metadata.is_file() && !name.starts_with(MEDIUM_GROWS) {
+            let (path, used) = (place.join(PARTIAL).join(&name), seconds(metadata.ctime()));
+            found.push(Entry { what: What::Package, name: format!("{PARTIAL}/{name}"), path, used });
+        }
+    }
     found.sort_by(|one, other| (one.what, &one.name).cmp(&(other.what, &other.name)));
     Ok(found)
+}
+
+/// What runs that were killed have left in the cache at `directory`. That nobody is still at it, only
+/// [`take`] tells.
+pub fn remains(directory: &Path) -> Result<Vec<PathBuf>> {
+    let archives = directory.join("archives").join(PARTIAL);
+    let mut places = vec![
+        (directory.to_owned(), TABLE_GROWS),
+        (directory.join("keys"), KEY_GROWS),
+        (archives, MEDIUM_GROWS),
+    ];
+    let indices = directory.join("indices");
+    for (sources, _) in read(&indices)? {
+        for (state, metadata) in read(&indices.join(&sources))? {
+            if metadata.is_dir() {
+                places.push((indices.join(&sources).join(state), ANSWER_GROWS));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for (place, beginning) in places {
+        let names = read(&place)?.into_iter().map(|(name, _)| name);
+        found.extend(names.filter(|name| name.starts_with(beginning)).map(|name| place.join(name)));
+    }
+    Ok(found)
+}
+
+/// Removes [`remains`].
+pub fn remove_remains(_alone: &Alone, directory: &Path) -> Result<()> {
+    remains(directory)?.iter().try_for_each(|path| crate::host::tree::remove(path))
 }
 
 /// Removes entries. `remove_trees` removes those whose files belong to many owners.
@@ -123,15 +172,17 @@ pub fn remove(
     others.into_iter().try_for_each(|entry| crate::host::tree::remove(&entry.path))
 }
 
-/// Removes what was not used for [`KEPT_FOR`], unless a build uses the cache.
+/// Removes what was not used for [`KEPT_FOR`], and what was never finished, unless a build uses the cache.
 pub fn prune(directory: &Path, remove_trees: impl FnOnce(Vec<PathBuf>) -> Result<()>) -> Result<()> {
     let now = SystemTime::now();
     let mut old = entries(directory)?;
     old.retain(|entry| entry.is_older(KEPT_FOR, now));
-    match old.is_empty() {
-        true => Ok(()),
-        false => take(directory)?.map_or(Ok(()), |alone| remove(&alone, &old, remove_trees)),
+    if old.is_empty() && remains(directory)?.is_empty() {
+        return Ok(());
     }
+    let Some(alone) = take(directory)? else { return Ok(()) };
+    remove_remains(&alone, directory)?;
+    remove(&alone, &old, remove_trees)
 }
 
 /// Bytes on the disk below `path`. Needs the rights of the owners of its files.
@@ -178,6 +229,46 @@ fn seconds(time: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_run_left_is_found_and_nothing_else() {
+        let room = tempfile::tempdir().unwrap();
+        let at = |name: &str| room.path().join(name);
+        assert!(remains(&at("none")).unwrap().is_empty());
+        let left = [
+            "archives.partial-12",
+            "archives/partial/medium-x",
+            "indices/a/b/resolving-x/stage",
+            "keys/growing-x",
+        ];
+        let kept = [
+            "archives.json",
+            "archives/medium-x",
+            "archives/partial/a.deb",
+            "indices/a/b/resolved/stage",
+            "keys/AB.gpg",
+        ];
+        for name in left.iter().chain(&kept) {
+            std::fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+            std::fs::write(at(name), "").unwrap();
+        }
+        assert_eq!(remains(room.path()).unwrap().len(), left.len());
+        // What apt goes on from has its time, as whole packages have.
+        let entries = entries(room.path()).unwrap();
+        assert!(entries.iter().any(|entry| entry.name == "partial/a.deb"), "{entries:?}");
+        let mut removed = prune(room.path(), |_| Ok(()));
+        // A program that another test starts may hold the lock for a moment.
+        for _ in 0..100 {
+            if removed.is_err() || remains(room.path()).unwrap().is_empty() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            removed = prune(room.path(), |_| Ok(()));
+        }
+        removed.unwrap();
+        assert!(remains(room.path()).unwrap().is_empty());
+        assert!(kept.iter().all(|name| at(name).exists()));
+    }
 
     #[test]
     fn entries_are_found_with_their_last_use_and_removed() {

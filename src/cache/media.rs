@@ -4,13 +4,14 @@
 //! the names on it decide nothing, nor does anything else that it says.
 
 use std::fs::{File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
+use super::clean::MEDIUM_GROWS;
+use crate::digest::{self, hex};
 use crate::error::{Context, Kind, Result};
 use crate::host::{iso9660, tarball};
 use crate::plan::{Medium, MediumKind, Package};
@@ -48,8 +49,8 @@ impl Search<'_, '_> {
         if !self.wanted.iter().any(|package| fits(&package)) {
             return Ok(());
         }
-        let mut copy = NamedTempFile::with_prefix_in("medium-", self.store.join("partial"))?;
-        let digest = copy_with_digest(content, copy.as_file_mut())?;
+        let mut copy = NamedTempFile::with_prefix_in(MEDIUM_GROWS, self.store.join("partial"))?;
+        let digest = hex(digest::copy(content, copy.as_file_mut())?);
         let found = self.wanted.iter().position(|package| fits(&package) && package.sha256 == digest);
         let Some(found) = found else { return Ok(()) };
         let package = self.wanted.swap_remove(found);
@@ -60,20 +61,6 @@ impl Search<'_, '_> {
     }
 }
 
-/// Copies, and returns the SHA-256 in hexadecimal.
-fn copy_with_digest(content: &mut dyn Read, target: &mut File) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        let count = content.read(&mut buffer)?;
-        let Some(part) = buffer.get(..count).filter(|part| !part.is_empty()) else {
-            return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
-        };
-        hash.update(part);
-        target.write_all(part)?;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,7 +68,7 @@ mod tests {
     use crate::testing;
 
     fn package(name: &str, content: &str) -> Package {
-        let sha256 = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = digest::sha256(content);
         Package {
             name: name.into(),
             version: "1:1".into(),

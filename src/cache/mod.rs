@@ -30,8 +30,8 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::host::claim::{self, Claim, PRIVATE};
-use crate::host::{scratch, tree};
+use crate::host::claim::{PRIVATE, Temporary};
+use crate::host::scratch;
 
 /// Stem of the name of a throw-away cache.
 pub const THROW_AWAY: &str = "rvmb-cache";
@@ -40,7 +40,7 @@ pub const THROW_AWAY: &str = "rvmb-cache";
 #[derive(Debug)]
 pub struct Cache {
     directory: PathBuf,
-    throw_away: Option<Claim>,
+    throw_away: Option<Temporary>,
     /// Locked, shared, for as long as the cache may not be cleaned.
     _in_use: File,
 }
@@ -50,8 +50,8 @@ impl Cache {
     /// or kept: the cache is a directory under `scratch` that goes with this value.
     pub fn open(option: Option<&Path>, throw_away: bool, scratch: &Path) -> Result<Cache> {
         let (directory, throw_away) = if throw_away {
-            let claim = Claim::make(&claim::fresh(scratch, THROW_AWAY)?, PRIVATE)?;
-            (claim.path().to_owned(), Some(claim))
+            let directory = Temporary::make(scratch, THROW_AWAY)?;
+            (directory.path().to_owned(), Some(directory))
         } else {
             (place(option)?, None)
         };
@@ -69,7 +69,7 @@ impl Cache {
 
     /// Its root, where it is a throw-away one.
     pub fn thrown_away(&self) -> Option<&Path> {
-        self.throw_away.as_ref().map(Claim::path)
+        self.throw_away.as_ref().map(Temporary::path)
     }
 
     /// Where indices are.
@@ -106,21 +106,17 @@ impl Cache {
 
     /// Where layers grow.
     pub fn builds(&self) -> PathBuf {
-        self.directory.join("builds")
+        Cache::builds_in(&self.directory)
+    }
+
+    /// Where layers grow in the cache at `directory`.
+    pub fn builds_in(directory: &Path) -> PathBuf {
+        directory.join("builds")
     }
 
     /// Whether the layer of this name is there, whole.
     pub fn has_layer(&self, name: &str) -> bool {
         layers::is_whole(&self.layers(), name)
-    }
-}
-
-impl Drop for Cache {
-    fn drop(&mut self) {
-        if let Some(claim) = &self.throw_away {
-            // The keeper may have been faster; and what is left the next run removes.
-            let _ = tree::remove(claim.path());
-        }
     }
 }
 

@@ -7,12 +7,14 @@ use std::time::{Duration, SystemTime};
 use clap::{Args as _, Command, FromArgMatches as _, ValueHint};
 use serde::Serialize;
 
+use crate::build;
 use crate::cache::clean::{self, Entry, What};
 use crate::cache::place;
 use crate::error::{Context, Kind, Result};
 use crate::host::identity;
 use crate::host::interrupt::Interrupt;
 use crate::host::run::Runner;
+use crate::host::scratch;
 use crate::plan::Privilege;
 use crate::ui::Ui;
 use crate::units::Size;
@@ -125,7 +127,8 @@ pub fn run(args: Args, ui: &Ui) -> Result<()> {
     let done = match args.action {
         Action::List { common } => list(&common, &runner),
         Action::Clean { older_than, all, common } => {
-            clean(&common, if all { None } else { Some(older_than.0) }, &runner)
+            let age = if all { None } else { Some(older_than.0) };
+            clean(&common, age, &scratch::default_directory(), &runner)
         }
     };
     ui.print(&done.map_err(|error| interrupt.told_apart(error))?)
@@ -137,19 +140,21 @@ fn list(common: &Common, runner: &Runner) -> Result<String> {
     if common.json { json(&rows) } else { Ok(table(&rows, "")) }
 }
 
-/// Removes what was not used for `age`, or everything.
-fn clean(common: &Common, age: Option<Duration>, runner: &Runner) -> Result<String> {
+/// Removes what was not used for `age`, or everything, and what killed builds have left, in `scratch` too.
+fn clean(common: &Common, age: Option<Duration>, scratch: &Path, runner: &Runner) -> Result<String> {
     let directory = place(common.cache_dir.as_deref())?;
+    build::clear_up_in(&directory, scratch, runner);
     let now = SystemTime::now();
     let is_old = |entry: &Entry| age.is_none_or(|age| entry.is_older(age, now));
     let old = |directory: &Path| -> Result<Vec<Entry>> {
         Ok(clean::entries(directory)?.into_iter().filter(is_old).collect())
     };
     // Where nothing is to be removed there need not even be a cache.
-    if old(&directory)?.is_empty() {
+    if old(&directory)?.is_empty() && clean::remains(&directory)?.is_empty() {
         return if common.json { json(&[]) } else { Ok(table(&[], "removed ")) };
     }
     let alone = clean::take(&directory)?.ok_or_else(|| clean::busy(&directory))?;
+    clean::remove_remains(&alone, &directory)?;
     let old = old(&directory)?;
     let rows = rows(&old, runner)?;
     clean::remove(&alone, &old, |paths| front::remove(runner, &privilege(&paths)?, paths))?;
@@ -270,7 +275,7 @@ mod tests {
         let missing = directory.path().join("cache");
         let common = Common { json: false, cache_dir: Some(missing.clone()) };
         let runner = Runner::new(std::sync::Arc::new(crate::event::Silent));
-        assert_eq!(clean(&common, None, &runner).unwrap(), "removed 0 B in all\n");
+        assert_eq!(clean(&common, None, directory.path(), &runner).unwrap(), "removed 0 B in all\n");
         assert!(!missing.exists());
     }
 }

@@ -6,10 +6,10 @@
 
 use std::path::Path;
 
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Kind, Result};
 use crate::event::Event;
 use crate::host::run::{Runner, quote};
-use crate::host::virsh::{Domain, Virsh};
+use crate::host::virsh::{Domain, Virsh, has_tpm};
 use crate::hypervisor;
 use crate::plan::{self, Plan};
 
@@ -25,34 +25,9 @@ pub fn check(plan: &Plan, partial: &Path, runner: &Runner) -> Result<()> {
     let text =
         std::fs::read_to_string(&file).context(Kind::Delivery, || format!("reading {}", file.display()))?;
     let virsh = Virsh::new(runner, &libvirt.uri);
-    describes(&text, &plan.guest.hostname, |uuid| virsh.name_of(uuid))
+    plan::describes(&text, &plan.guest.hostname, |uuid| virsh.name_of(uuid))
         .and_then(|()| known(&virsh, plan).map(drop))
         .map_err(|error| error.of(Kind::Delivery))
-}
-
-/// Whether a description is that of the machine `name` and of no other: a template may say what it likes.
-/// `name_of` tells which machine libvirt knows by a UUID.
-fn describes(text: &str, name: &str, name_of: impl Fn(&str) -> Result<Option<String>>) -> Result<()> {
-    let wrong = |what: String| {
-        Error::build(format!("the description for libvirt {what}"))
-            .hint("In the template libvirt/libvirtxml write {{ hostname }} as the name, and no <uuid>.")
-    };
-    match element(text, "name") {
-        Some(found) if found == name => {}
-        Some(found) => return Err(wrong(format!("is of {found}, and not of {name}"))),
-        None => return Err(wrong("has no name".to_owned())),
-    }
-    let Some(uuid) = element(text, "uuid") else { return Ok(()) };
-    match name_of(uuid)? {
-        Some(other) if other != name => Err(wrong(format!("has the UUID of {other}"))),
-        _ => Ok(()),
-    }
-}
-
-/// What the first element of that name holds.
-fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(&format!("<{name}>"))?;
-    rest.split_once(&format!("</{name}>")).map(|(content, _)| content.trim())
 }
 
 /// Defines the machine of `plan`, if a libvirt was named. The images and the description are in their place.
@@ -90,16 +65,13 @@ pub fn define(plan: &Plan, runner: &Runner) -> Result<()> {
 
 /// The machine that libvirt knows by the name, where it may be replaced.
 fn known(virsh: &Virsh<'_>, plan: &Plan) -> Result<Option<Domain>> {
-    let name = &plan.guest.hostname;
-    let Some(domain) = virsh.domain(name)? else { return Ok(None) };
-    plan::may_be_replaced(name, &domain, virsh.snapshots(&domain)?, plan.output.overwrite)?;
-    Ok(Some(domain))
+    plan::may_be_replaced(virsh, &plan.guest.hostname, plan.output.overwrite)
 }
 
 /// Replaces a definition by what `define` makes, or puts it back.
 fn replace(virsh: &Virsh<'_>, old: &Domain, define: impl FnOnce() -> Result<()>) -> Result<()> {
     let description = virsh.describe(old)?;
-    virsh.undefine(old)?;
+    virsh.undefine(old, has_tpm(&description))?;
     let Err(error) = define() else { return Ok(()) };
     let put_back = virsh.define_text(description).and_then(|()| match old.autostart {
         true => virsh.start_with_host(&old.uuid),
@@ -125,33 +97,25 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::error::Error;
     use crate::event::Silent;
 
     #[test]
-    fn a_description_is_of_its_own_machine() {
-        let name_of = |uuid: &str| Ok((uuid == "1-2").then(|| "old".to_owned()));
-        for good in ["<domain>\n<name>web</name>", "<name> web </name><uuid>3-4</uuid>"] {
-            describes(good, "web", name_of).unwrap();
-        }
-        for (bad, says) in [
-            ("<name>other</name>", "is of other"),
-            ("<domain/>", "has no name"),
-            ("<name>web", "has no name"),
-            ("<name>web</name><uuid>1-2</uuid>", "the UUID of old"),
-        ] {
-            let error = describes(bad, "web", name_of).unwrap_err();
-            assert!(error.message().contains(says) && !error.hints().is_empty(), "{bad}: {error}");
+    fn what_failed_to_be_replaced_is_put_back() {
+        let table =
+            [("<old/>", "--keep-nvram"), ("<old><tpm model=\"x\"/></old>", "--keep-nvram --keep-tpm")];
+        for (description, keeps) in table {
+            is_put_back(description, keeps);
         }
     }
 
-    #[test]
-    fn what_failed_to_be_replaced_is_put_back() {
+    fn is_put_back(description: &str, keeps: &str) {
         // A virsh that notes its words, and what it is given.
         let room = tempfile::tempdir().unwrap();
         let noted = room.path().join("noted");
         let virsh = room.path().join("virsh");
         let script = format!(
-            "#!/bin/sh\necho \"$@\" >>{0}\ncase \" $* \" in *' dumpxml '*) echo '<old/>';; *' define '*) cat >>{0};; esac\n",
+            "#!/bin/sh\necho \"$@\" >>{0}\ncase \" $* \" in *' dumpxml '*) echo '{description}';; *' define '*) cat >>{0};; esac\n",
             noted.display()
         );
         std::fs::write(&virsh, script).unwrap();
@@ -164,9 +128,9 @@ mod tests {
         assert_eq!(error.message(), "no");
         let expected = [
             "dumpxml --inactive --security-info 1-2",
-            "undefine --keep-nvram 1-2",
+            &format!("undefine {keeps} 1-2"),
             "define --file /dev/stdin",
-            "<old/>",
+            description,
             "autostart 1-2",
         ];
         let noted = std::fs::read_to_string(noted).unwrap();

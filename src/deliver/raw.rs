@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::Event;
-use crate::format::extents;
+use crate::host::extents;
 use crate::host::in_use::{self, Identity};
 use crate::host::run::Runner;
 use crate::plan::{self, Plan, RawDisk};

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use crate::format::extents;
+use crate::host::extents;
 
 /// How much is read at once.
 const CHUNK: usize = 1 << 20;

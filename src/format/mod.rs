@@ -1,22 +1,11 @@
 //! A raw disk becomes an image of the format that a hypervisor takes. One room each.
 
-pub(crate) mod extents;
 mod qcow2;
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, Result};
-
-/// What was written, told by the writer: nobody has to read the image again for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Written {
-    /// Bytes of the file.
-    pub size: u64,
-    /// SHA-256 of the file.
-    pub sha256: [u8; 32],
-}
+use crate::manifest::Written;
 
 /// Converts the raw disk at `raw` to the new file `image`. Equal disks give equal images.
 ///

@@ -4,6 +4,8 @@
 //! locked (flock(2), shared) by every process that answers for it. The kernel takes the lock away with
 //! the last of them. So a directory with such a name, of the same owner and without a lock is a
 //! leftover, and whoever locks it alone may remove it.
+//!
+//! A directory whose name the user chose has a file in it that says the same as the name.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -11,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use super::tree;
 use crate::error::{Context, Error, Kind, Result};
 
 /// Mode of a directory that is closed to others.
@@ -18,6 +21,12 @@ pub const PRIVATE: u32 = 0o700;
 
 /// Hexadecimal digits at the end of a name: 64 bits.
 const DIGITS: usize = 16;
+
+/// The file in a directory that a run has made by a name of the user's.
+const MARK: &str = ".made-by-rvmb";
+
+/// What it says to who finds it.
+const MARK_SAYS: &str = "A build of rvmb's made this directory, and removes it when it ends.\n";
 
 /// How often a directory is made again that a cleaning took away before it was locked.
 const ATTEMPTS: usize = 8;
@@ -46,6 +55,14 @@ impl Claim {
         Err(Error::host(context()).within(format!("{} is removed as often as it is made", path.display())))
     }
 
+    /// The same for a name that the user chose: what [`marked`] knows again.
+    pub fn make_marked(path: &Path, mode: u32) -> Result<Claim> {
+        let claim = Claim::make(path, mode)?;
+        let mark = path.join(MARK);
+        std::fs::write(&mark, MARK_SAYS).context(Kind::Host, || format!("writing {}", mark.display()))?;
+        Ok(claim)
+    }
+
     /// Joins in answering for a directory; none where it is not there any more.
     pub fn share(path: &Path) -> Result<Option<Claim>> {
         let Some(file) = open(path)? else { return Ok(None) };
@@ -66,6 +83,66 @@ impl Claim {
     }
 }
 
+/// A directory of this process alone, which goes with this value.
+#[derive(Debug)]
+pub struct Temporary(Claim);
+
+impl Temporary {
+    /// Makes one in `parent` that is closed to others and has a name by `stem`.
+    pub fn make(parent: &Path, stem: &str) -> Result<Temporary> {
+        Claim::make(&fresh(parent, stem)?, PRIVATE).map(Temporary)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // A keeper may have been faster; and what is left the next run removes.
+        let _ = tree::remove(self.path());
+    }
+}
+
+/// What a directory is whose name the user chose.
+#[derive(Debug)]
+pub enum Marked {
+    /// Nothing that a run of the same user has made, as far as can be told.
+    Foreign,
+    /// A run is at work in it.
+    InUse,
+    /// No run answers for it any more; locked for its removal.
+    Abandoned(Claim),
+}
+
+/// Looks at a directory that may be one of [`Claim::make_marked`].
+pub fn marked(path: &Path) -> Result<Marked> {
+    let Some(file) = open(path)? else { return Ok(Marked::Foreign) };
+    let owner = rustix::process::geteuid().as_raw();
+    let is_own = |metadata: &std::fs::Metadata| metadata.uid() == owner;
+    let context = || format!("looking at {}", path.display());
+    let mark = path.join(MARK).symlink_metadata();
+    let is_marked = mark.is_ok_and(|mark| mark.is_file() && is_own(&mark));
+    if !is_marked || !is_own(&file.metadata().context(Kind::Host, context)?) || is_remote(path)? {
+        return Ok(Marked::Foreign);
+    }
+    match file.try_lock() {
+        Ok(()) => Ok(Claim::of(path, file).map_or(Marked::Foreign, Marked::Abandoned)),
+        Err(TryLockError::WouldBlock) => Ok(Marked::InUse),
+        Err(TryLockError::Error(error)) => Err(error).context(Kind::Host, context),
+    }
+}
+
+/// Whether the locks of a directory may be held where we do not see it.
+fn is_remote(path: &Path) -> Result<bool> {
+    let system = rustix::fs::statfs(path).context(Kind::Host, || format!("looking at {}", path.display()))?;
+    #[expect(clippy::cast_sign_loss, reason = "a magic number of 32 bits")]
+    let kind = system.f_type as u64 & 0xffff_ffff;
+    Ok(REMOTE.contains(&kind))
+}
+
 /// A path in `parent` that begins with `stem` and that nobody can foresee.
 pub fn fresh(parent: &Path, stem: &str) -> Result<PathBuf> {
     let mut bytes = [0; DIGITS / 2];
@@ -83,9 +160,7 @@ pub fn abandoned(parent: &Path, stem: &str) -> Result<Vec<Claim>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).context(Kind::Host, context),
     };
-    let system = rustix::fs::statfs(parent).context(Kind::Host, context)?;
-    #[expect(clippy::cast_sign_loss, reason = "a magic number of 32 bits")]
-    if REMOTE.contains(&(system.f_type as u64 & 0xffff_ffff)) {
+    if is_remote(parent)? {
         return Ok(Vec::new());
     }
     let owner = rustix::process::geteuid().as_raw();
@@ -188,6 +263,38 @@ mod tests {
         drop((held, second, found));
         assert_eq!(soon(parent.path(), 3).len(), 3);
         assert!(abandoned(&parent.path().join("nowhere"), "x").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_directory_by_a_name_of_the_users_is_known_by_its_mark() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("tree");
+        assert!(matches!(marked(&path).unwrap(), Marked::Foreign));
+        let claim = Claim::make_marked(&path, PRIVATE).unwrap();
+        assert!(matches!(marked(&path).unwrap(), Marked::InUse));
+        drop(claim);
+        // A program that another test starts may hold the lock for a moment.
+        let abandoned = (0..100).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            matches!(marked(&path).unwrap(), Marked::Abandoned(_))
+        });
+        assert!(abandoned);
+        // Without the mark, or behind a link, it is somebody's.
+        let link = parent.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(marked(&link).unwrap(), Marked::Foreign));
+        std::fs::remove_file(path.join(MARK)).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", path.join(MARK)).unwrap();
+        assert!(matches!(marked(&path).unwrap(), Marked::Foreign));
+    }
+
+    #[test]
+    fn a_temporary_directory_goes_with_its_value() {
+        let parent = tempfile::tempdir().unwrap();
+        let temporary = Temporary::make(parent.path(), "x").unwrap();
+        std::fs::write(temporary.path().join("file"), "").unwrap();
+        drop(temporary);
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
     }
 
     #[test]

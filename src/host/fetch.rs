@@ -5,8 +5,12 @@ use std::path::Path;
 
 use super::access::Access;
 use super::apt::{Apt, Settings};
+use super::claim::Temporary;
 use super::run::Runner;
 use crate::error::{Context, Error, Kind, Result};
+
+/// Stem of the directories in which files are fetched.
+pub(crate) const FETCH: &str = "rvmb-fetch";
 
 /// The program of apt's that fetches a file.
 const HELPER: &str = "/usr/lib/apt/apt-helper";
@@ -17,14 +21,26 @@ const LARGEST: u64 = 1024 * 1024;
 /// How long it may take, in seconds.
 const PATIENCE: u32 = 60;
 
+/// Whoever fetches, and by what.
+#[derive(Clone, Copy)]
+pub struct Fetcher<'a> {
+    /// Starts programs.
+    pub runner: &'a Runner,
+    /// How the network is reached.
+    pub access: &'a Access,
+    /// Directory for scratch files.
+    pub scratch: &'a Path,
+}
+
 /// Fetches the file at `address`; redirections are not followed.
 ///
 /// # Errors
 ///
 /// That of the program, with what it said: [`is_not_there`] and [`is_unreachable`] tell why.
-pub fn fetch(runner: &Runner, access: &Access, address: &str) -> Result<Vec<u8>> {
+pub fn fetch(fetcher: Fetcher<'_>, address: &str) -> Result<Vec<u8>> {
+    let Fetcher { runner, access, scratch } = fetcher;
     let context = || format!("fetching {address}");
-    let place = tempfile::tempdir().context(Kind::Host, context)?;
+    let place = Temporary::make(scratch, FETCH)?;
     let archives = place.path().join("archives");
     let settings = Settings {
         sources: "",

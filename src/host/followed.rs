@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::error::{Context, Error, Kind, Result};
 
 /// More than this belongs into a package or an archive.
@@ -153,7 +154,7 @@ pub fn digest(entries: &[Entry], epoch: i64) -> String {
         digest.update(format!("\0{} {:o} {time} ", entry.is_directory, entry.mode));
         digest.update(entry.sha256);
     }
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(digest.finalize())
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 //!
 //! Names are of no interest here. Extensions (Rock Ridge, Joliet) add names to the same data, so that the
 //! primary directory tree leads to every file. The image may be hostile: every number is checked against a
-//! bound before it is used, and no directory is read twice.
+//! bound before it is used. Extents of an honest image do not overlap, so that no more is ever read, of all
+//! directories and files together, than the image has; what stands in it by several names is read once.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
 /// Size of a sector (6.1.2).
@@ -39,8 +41,8 @@ const MULTI_EXTENT: u8 = 1 << 7;
 /// The largest directory that is read; ten thousand entries take less than 2 MiB.
 const LARGEST_DIRECTORY: u64 = 16 << 20;
 
-/// More directories than a medium with a whole distribution has.
-const MOST_DIRECTORIES: usize = 200_000;
+/// More files and directories than a medium with a whole distribution has.
+const MOST_ENTRIES: usize = 1_000_000;
 
 /// Whether a file is an ISO 9660 image.
 pub fn is_one(file: &mut File) -> io::Result<bool> {
@@ -60,24 +62,49 @@ pub fn is_one(file: &mut File) -> io::Result<bool> {
 /// [`io::ErrorKind::InvalidData`] for an image that contradicts itself, and the caller's own errors.
 pub fn each_file(image: &File, each: &mut dyn FnMut(u64, &mut dyn Read) -> io::Result<()>) -> io::Result<()> {
     let (block, root) = primary(image)?;
-    let mut seen = BTreeSet::from([root.start]);
+    let image = Image::of(image, block)?;
+    let mut directories = BTreeSet::from([root.start]);
+    let mut files = BTreeSet::new();
     let mut waiting = vec![root];
+    let mut count: usize = 0;
     while let Some(directory) = waiting.pop() {
-        for entry in entries(image, block, &directory)? {
+        for entry in entries(&image, &directory)? {
+            count += 1;
+            if count > MOST_ENTRIES {
+                return Err(broken("it has more files than any medium"));
+            }
             if entry.flags & MULTI_EXTENT != 0 {
                 continue;
             }
-            if entry.flags & DIRECTORY == 0 {
-                each(entry.size, &mut entry.content(image, block))?;
-            } else if seen.insert(entry.start) {
-                waiting.push(entry);
-            }
-            if seen.len() > MOST_DIRECTORIES {
-                return Err(broken("it has more directories than any medium"));
+            if entry.flags & DIRECTORY != 0 {
+                if directories.insert(entry.start) {
+                    waiting.push(entry);
+                }
+            } else if files.insert((entry.start, entry.size)) {
+                each(entry.size, &mut image.content(&entry))?;
             }
         }
     }
     Ok(())
+}
+
+/// An image, and how much of it may still be read.
+struct Image<'a> {
+    file: &'a File,
+    block: u64,
+    left: Cell<u64>,
+}
+
+impl<'a> Image<'a> {
+    fn of(file: &'a File, block: u64) -> io::Result<Self> {
+        // A device has no size but the place of its end.
+        let mut end = file;
+        Ok(Image { file, block, left: Cell::new(end.seek(SeekFrom::End(0))?) })
+    }
+
+    fn content(&self, entry: &Entry) -> impl Read {
+        At { image: self, position: entry.start * self.block }.take(entry.size)
+    }
 }
 
 /// A file or a directory.
@@ -88,12 +115,6 @@ struct Entry {
     /// Bytes.
     size: u64,
     flags: u8,
-}
-
-impl Entry {
-    fn content<'a>(&self, image: &'a File, block: u64) -> impl Read + 'a {
-        At { image, position: self.start * block }.take(self.size)
-    }
 }
 
 /// The size of a block, and the root directory.
@@ -121,12 +142,12 @@ fn primary(image: &File) -> io::Result<(u64, Entry)> {
 }
 
 /// What is in a directory, but for itself and its parent.
-fn entries(image: &File, block: u64, directory: &Entry) -> io::Result<Vec<Entry>> {
+fn entries(image: &Image<'_>, directory: &Entry) -> io::Result<Vec<Entry>> {
     if directory.size > LARGEST_DIRECTORY {
         return Err(broken("a directory is too large"));
     }
     let mut bytes = Vec::new();
-    directory.content(image, block).read_to_end(&mut bytes)?;
+    image.content(directory).read_to_end(&mut bytes)?;
     let mut found = Vec::new();
     // No record crosses the end of a sector (6.8.1.1); what is left of one is zeros.
     for sector in bytes.chunks(SECTOR as usize) {
@@ -168,17 +189,19 @@ fn broken(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the image is damaged: {what}"))
 }
 
-/// Reads a file from a position on.
+/// Reads an image from a position on.
 struct At<'a> {
-    image: &'a File,
+    image: &'a Image<'a>,
     position: u64,
 }
 
 impl Read for At<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.image.read_at(buffer, self.position)?;
-        self.position += count as u64;
-        Ok(count)
+        let count = self.image.file.read_at(buffer, self.position)? as u64;
+        let left = self.image.left.get().checked_sub(count);
+        self.image.left.set(left.ok_or_else(|| broken("its directories or files overlap"))?);
+        self.position += count;
+        Ok(usize::try_from(count).unwrap_or(buffer.len()))
     }
 }
 
@@ -272,6 +295,31 @@ mod tests {
         let far = record(b"SUB", u32::MAX, 2048, DIRECTORY);
         assert_eq!(contents(&image(&path, &[far], &[])).unwrap(), [""; 0]);
         assert!(!is_one(&mut File::open("/proc/self/status").unwrap()).unwrap());
+    }
+
+    #[test]
+    fn what_overlaps_is_not_read_again_and_again() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("iso");
+        // By several names, as hard links are.
+        let names = ["A", "B", "C"].map(|name| record(name.as_bytes(), 20, 5, 0));
+        assert_eq!(contents(&image(&path, &names, &[])).unwrap(), ["hello"]);
+        // Each begins in another sector and goes on to the end: more than the image has, all together.
+        let files: Vec<_> = (10..24).map(|start| record(b"A", start, (24 - start) * 2048, 0)).collect();
+        let mut read = 0;
+        let hostile = image(&path, &files, &[]);
+        let error = each_file(&hostile, &mut |_, content| {
+            read += io::copy(content, &mut io::sink())?;
+            Ok(())
+        });
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(read <= 24 * SECTOR, "{read}");
+        // The same for directories, of which each leads to all.
+        let directories: Vec<_> = (16..24).map(|start| record(b"D", start, 16 << 20, DIRECTORY)).collect();
+        let error = each_file(&image(&path, &directories, &directories), &mut |_, _| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("overlap"), "{error}");
+        // Who reads nothing of them has no more than their names.
+        assert!(each_file(&image(&path, &files, &[]), &mut |_, _| Ok(())).is_ok());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod apt;
 pub mod claim;
+pub mod extents;
 pub mod fetch;
 pub mod followed;
 pub mod identity;

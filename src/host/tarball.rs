@@ -19,8 +19,12 @@ const TYPE: usize = 156;
 /// Types of ordinary files, the older one first.
 const FILE: [u8; 2] = [0, b'0'];
 
-/// More than any archive of packages holds without its compression: what goes on for longer is a trap.
-const LONGEST: u64 = 64 << 30;
+/// How many times its size an archive may have without its compression: .debs get hardly any smaller, and
+/// indices to a fifth. What goes on for longer is a trap.
+const MOST_TIMES: u64 = 32;
+
+/// What an archive may have in any case, in bytes: an empty one is mostly zeros.
+const ALWAYS: u64 = 1 << 20;
 
 /// Hands over every ordinary file of the archive at `path`, plain or with gzip: its size, and its content
 /// to be read.
@@ -31,11 +35,32 @@ const LONGEST: u64 = 64 << 30;
 pub fn each_file(path: &Path, each: &mut dyn FnMut(u64, &mut dyn Read) -> io::Result<()>) -> io::Result<()> {
     let mut head = [0; 2];
     let is_compressed = File::open(path)?.read_exact(&mut head).is_ok() && head == crate::host::GZIP;
-    let file = BufReader::with_capacity(1 << 18, File::open(path)?);
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut file = BufReader::with_capacity(1 << 18, file);
     if is_compressed {
-        walk(&mut MultiGzDecoder::new(file).take(LONGEST), each)
+        let left = size.saturating_mul(MOST_TIMES).max(ALWAYS);
+        walk(&mut Bounded { inner: MultiGzDecoder::new(file), left }, each)
     } else {
-        walk(&mut file.take(LONGEST), each)
+        walk(&mut file, each)
+    }
+}
+
+/// Ends in an error where there is too much to read.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let left = self.left.checked_sub(count as u64);
+        self.left = left.ok_or_else(|| {
+            let what = format!("without its compression it has more than {MOST_TIMES} times its size");
+            io::Error::new(io::ErrorKind::InvalidData, what)
+        })?;
+        Ok(count)
     }
 }
 
@@ -139,6 +164,31 @@ mod tests {
             assert_eq!(read.is_err(), is_error, "{read:?}");
             assert!(read.unwrap_or_default().is_empty());
         }
+    }
+
+    #[test]
+    fn what_grows_without_end_is_an_error() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("x.tgz");
+        let write = |files: usize| {
+            let file = File::create(&path).unwrap();
+            let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+            let mut header = [0; BLOCK];
+            header[..2].copy_from_slice(b"x\0");
+            header[SIZE.start..SIZE.end - 1].fill(b'0');
+            (0..files).for_each(|_| std::io::Write::write_all(&mut gzip, &header).unwrap());
+            gzip.finish().unwrap();
+        };
+        write(1000);
+        assert_eq!(contents(&path).unwrap().len(), 1000);
+        write(100_000);
+        let mut found = 0;
+        let read = each_file(&path, &mut |_, _| {
+            found += 1;
+            Ok(())
+        });
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(found < 100_000);
     }
 
     proptest::proptest! {

@@ -16,6 +16,9 @@ pub const VIRSH: &str = "virsh";
 const ENVIRONMENT: [&str; 6] =
     ["HOME", "USER", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"];
 
+/// Leaves what a TPM holds where it is.
+const KEEP_TPM: &str = "--keep-tpm";
+
 /// A libvirt that is reached by its address.
 pub struct Virsh<'a> {
     runner: &'a Runner,
@@ -114,9 +117,16 @@ impl<'a> Virsh<'a> {
         self.command(["dumpxml", "--inactive", "--security-info", &domain.uuid]).output()
     }
 
-    /// Takes the definition of a domain away. Its disks stay, and so do its UEFI variables.
-    pub fn undefine(&self, domain: &Domain) -> Result<()> {
-        self.command(["undefine", "--keep-nvram", &domain.uuid]).run()
+    /// Takes the definition of a domain away. Its disks stay, and so do its UEFI variables and, where it has one,
+    /// what its TPM holds: who defines it again gets them back.
+    pub fn undefine(&self, domain: &Domain, tpm: bool) -> Result<()> {
+        let tpm = tpm.then_some(KEEP_TPM);
+        self.command(["undefine", "--keep-nvram"]).args(tpm).arg(&domain.uuid).run()
+    }
+
+    /// Whether [`Virsh::undefine`] can leave what a TPM holds: since libvirt 8.9.
+    pub fn keeps_tpm(&self) -> Result<bool> {
+        Ok(self.command(["help", "undefine"]).output()?.contains(KEEP_TPM))
     }
 
     /// Lets the domain of that UUID start with its host.
@@ -129,6 +139,11 @@ impl<'a> Virsh<'a> {
         let set = ENVIRONMENT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
         set.fold(command, |command, (name, value): (&str, OsString)| command.env(name, value))
     }
+}
+
+/// Whether a domain of that description has a TPM (libvirt, "Domain XML format", TPM device).
+pub fn has_tpm(description: &str) -> bool {
+    description.contains("<tpm ")
 }
 
 /// The UUID of a domain in the lines `UUID NAME` of `virsh list --uuid --name`.

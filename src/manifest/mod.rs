@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::error::{Context, Kind, Result};
 use crate::event::Timing;
-use crate::format::Written;
 use crate::plan::{Package, Plan};
 
 /// The name of the manifest in an output directory.
@@ -43,6 +43,15 @@ fn is_rvmbs(directory: &Path) -> bool {
     generator.is_some_and(|generator| generator.starts_with(GENERATOR))
 }
 
+/// What an image came to, told by its writer: nobody has to read it again for the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// Bytes of the file.
+    pub size: u64,
+    /// SHA-256 of the file.
+    pub sha256: [u8; 32],
+}
+
 /// manifest.json.
 #[derive(Debug, Serialize)]
 struct Manifest<'a> {
@@ -65,8 +74,7 @@ struct FileEntry {
 
 impl FileEntry {
     fn new(name: &str, size: u64, sha256: &[u8]) -> Self {
-        let sha256 = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-        FileEntry { name: name.to_owned(), size, sha256 }
+        FileEntry { name: name.to_owned(), size, sha256: hex(sha256) }
     }
 }
 

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::Source;
 use crate::appliance::Appliance;
+use crate::digest::{self, hex};
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::access::{Access, without_login};
 use crate::host::apt::{self, Apt, HostSource, Settings};
@@ -207,7 +208,7 @@ impl Index {
         for source in &mut sources {
             let content = std::fs::read(release_file(&fetching, source))
                 .context(Kind::Build, || format!("reading the InRelease of {}", source.suite))?;
-            source.digest = hex(Sha256::digest(content).as_slice());
+            source.digest = digest::sha256(content);
         }
         let directory = keep(&place, &fetching, &settings, &sources)?;
         Ok(Index {
@@ -365,11 +366,6 @@ pub(super) fn list_name(uri: &str, suite: &str) -> String {
         }
     }
     name
-}
-
-/// Bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

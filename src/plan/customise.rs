@@ -3,14 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use sha2::{Digest, Sha256};
-
-use super::archive::hex;
 use super::copy::{self, Copying};
 use super::debconf::{self, Seeds};
 use super::problems::Problems;
 use super::{Exec, Script, checks, exec, templates};
 use crate::appliance::Appliance;
+use crate::digest;
 use crate::error::{About, Result};
 use crate::event::{Event, Sink};
 use crate::hypervisor;
@@ -38,7 +36,7 @@ impl Customised {
         let seeds = seed_file.as_deref().map(|path| {
             let text = checks::text_file("--seedfile", path)?;
             let answers = debconf::read(&path.display().to_string(), &text)?;
-            let sha256 = hex(Sha256::digest(&text).as_slice());
+            let sha256 = digest::sha256(&text);
             Ok(Some(Seeds { file: Script { path: path.to_owned(), sha256 }, text, answers }))
         });
         take(&mut customised.seeds, "seedfile", seeds, problems);

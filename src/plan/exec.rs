@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::Exec;
-use super::archive::hex;
+use crate::digest::hex;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::{followed, tools};
 
@@ -34,7 +34,7 @@ pub(super) fn read(path: &Path) -> Result<Exec> {
     file.take(FIRST_LINE).read_to_end(&mut start).context(Kind::Config, context)?;
     can_be_started(&start, |program| tools::find(program).is_some())
         .map_err(|error| error.within(format!("--exec {} cannot be started", path.display())))?;
-    let sha256 = hex(&followed::copy(path, &mut std::io::sink())?);
+    let sha256 = hex(followed::copy(path, &mut std::io::sink())?);
     let directory = std::env::current_dir().context(Kind::Config, context)?;
     Ok(Exec { path: std::path::absolute(path).context(Kind::Config, context)?, sha256, directory })
 }

@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use sha2::{Digest, Sha256};
-
-use super::archive::hex;
 use super::problems::Problems;
 use super::{Guest, GuestNetwork, Script, User, checks, numbers, passwords};
 use crate::appliance::{Appliance, Users};
+use crate::digest;
 use crate::error::About;
 use crate::hypervisor::Hypervisor;
 use crate::suite::{NetworkStack, Suite, title_of};
@@ -39,7 +37,7 @@ pub(super) fn read(
     let mut script = |option: &str, path: &Option<PathBuf>| -> Option<(Script, String)> {
         let path = path.as_ref()?;
         let text = problems.keep(checks::script(option, path).about(option))?;
-        let sha256 = hex(Sha256::digest(&text).as_slice());
+        let sha256 = digest::sha256(&text);
         Some((Script { path: path.clone(), sha256 }, text))
     };
     let (firstboot, firstboot_text) = script("--firstboot", &appliance.firstboot).unzip();

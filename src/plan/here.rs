@@ -288,7 +288,8 @@ fn find_keyring(option: Option<&Path>, suite: &Suite) -> Result<PathBuf> {
 /// The directory that the tree is made in for the time of the build, where the user named one.
 fn tree_directory(appliance: &Appliance) -> Result<Option<PathBuf>> {
     let directory = appliance.tree.directory.as_deref().filter(|_| !appliance.tree.only);
-    directory.map(|path| tree::new_directory(CHROOT_DIR, path)).transpose()
+    let overwrite = appliance.places.overwrite;
+    directory.map(|path| tree::own_directory(CHROOT_DIR, path, overwrite)).transpose()
 }
 
 /// The directory that receives a tree, where that is all that is wanted: it must be new.

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::archive::{Index, hex};
+use super::archive::Index;
 use super::here::Host;
 use super::request::Request;
 use super::stage::Stage;
 use super::supply::Supply;
 use super::{Customising, Layer, Layers, RawDisk, Seeds, TemplateFile};
 use crate::cache::layers as kept;
+use crate::digest::hex;
 use crate::error::{Context as _, Kind, Result};
 use crate::templates::Template;
 use crate::units::Size;

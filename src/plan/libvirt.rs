@@ -6,15 +6,17 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::request::Request;
+use super::{Plan, Secrets};
 use crate::appliance::Appliance;
 use crate::boot::acceleration::{self, Acceleration, Wish};
 use crate::error::{Error, Kind, Result, Subject};
 use crate::event::Event;
 use crate::host::run::{Runner, quote};
 use crate::host::tools;
-use crate::host::virsh::{Capability, Domain, VIRSH, Virsh};
-use crate::hypervisor::Hypervisor;
+use crate::host::virsh::{Capability, Domain, VIRSH, Virsh, has_tpm};
 use crate::hypervisor::libvirt::{DEFAULT_NETWORK, can_name};
+use crate::hypervisor::{self, Hypervisor};
+use crate::templates::{Context, Template};
 
 /// libvirt's name of the only architecture whose machines are started.
 const ARCHITECTURE: &str = "x86_64";
@@ -186,13 +188,24 @@ fn closed_to_others(path: &Path) -> Option<&Path> {
 
 /// Whether a machine of that name may be defined.
 fn name_is_free(virsh: &Virsh<'_>, name: &str, overwrite: bool) -> Result<()> {
-    let Some(domain) = asked(virsh.domain(name))? else { return Ok(()) };
-    let snapshots = asked(virsh.snapshots(&domain))?;
-    may_be_replaced(name, &domain, snapshots, overwrite)
+    may_be_replaced(virsh, name, overwrite).map(drop)
 }
 
-/// Whether a machine that libvirt knows may be replaced.
-pub(crate) fn may_be_replaced(name: &str, domain: &Domain, snapshots: usize, overwrite: bool) -> Result<()> {
+/// The machine that libvirt knows by the name; an error where it may not be replaced.
+pub(crate) fn may_be_replaced(virsh: &Virsh<'_>, name: &str, overwrite: bool) -> Result<Option<Domain>> {
+    let Some(domain) = asked(virsh.domain(name))? else { return Ok(None) };
+    speaks_nothing_against(name, &domain, asked(virsh.snapshots(&domain))?, overwrite)?;
+    if has_tpm(&asked(virsh.describe(&domain))?) && !asked(virsh.keeps_tpm())? {
+        let error = format!("libvirt's machine {name} has a TPM, which this virsh would empty");
+        return Err(Error::config(error).hint(format!(
+            "If what it holds is of no use without the old disk, take the machine away with `virsh undefine --keep-nvram {name}`."
+        )));
+    }
+    Ok(Some(domain))
+}
+
+/// Whether a machine in that state may be replaced.
+fn speaks_nothing_against(name: &str, domain: &Domain, snapshots: usize, overwrite: bool) -> Result<()> {
     if !overwrite {
         return Err(Error::config(format!("libvirt knows a machine {name} already"))
             .hint("Replace it with --overwrite, or name another with --hostname."));
@@ -214,6 +227,53 @@ pub(crate) fn may_be_replaced(name: &str, domain: &Domain, snapshots: usize, ove
         ));
     }
     Ok(())
+}
+
+/// Whether the description for libvirt is that of the planned machine and of no other. Before the build, as every other
+/// question; asked again before anything is put in its place.
+pub(super) fn is_nobody_elses(plan: &Plan, secrets: &Secrets, runner: &Runner) -> Result<()> {
+    let Some(libvirt) = &plan.output.libvirt else { return Ok(()) };
+    let name = &plan.guest.hostname;
+    let file_name = hypervisor::libvirt::file_name(name);
+    let file = hypervisor::launch_files(plan)?.into_iter().find(|file| file.name == file_name);
+    let Some(file) = file else { return Ok(()) };
+    let own = match Template::of_launch_file(&file.name) {
+        Some(template) => secrets.templates.render(template, &Context::of(plan), &file.content)?,
+        None => None,
+    };
+    let virsh = Virsh::new(runner, &libvirt.uri);
+    describes(&own.unwrap_or(file.content), name, |uuid| asked(virsh.name_of(uuid)))
+}
+
+/// Whether a description is that of the machine `name` and of no other: a template may say what it likes, and a
+/// machine that the same plan has made may have got another name.
+/// `name_of` tells which machine libvirt knows by a UUID.
+pub(crate) fn describes(
+    text: &str,
+    name: &str,
+    name_of: impl Fn(&str) -> Result<Option<String>>,
+) -> Result<()> {
+    let wrong = |what: String| Error::config(format!("the description for libvirt {what}"));
+    let write_name = "In the template libvirt/libvirtxml write {{ hostname }} as the name.";
+    match element(text, "name") {
+        Some(found) if found == name => {}
+        Some(found) => return Err(wrong(format!("is of {found}, and not of {name}")).hint(write_name)),
+        None => return Err(wrong("has no name".to_owned()).hint(write_name)),
+    }
+    let Some(uuid) = element(text, "uuid") else { return Ok(()) };
+    match name_of(uuid)? {
+        Some(other) if other != name => Err(wrong(format!("has the UUID of {other}")).hint(format!(
+            "In the template libvirt/libvirtxml write no <uuid>; without one, {other} is this machine under another \
+             name: give the new one another --hostname, or call the old one {name} again with `virsh domrename`."
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What the first element of that name holds.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(content, _)| content.trim())
 }
 
 /// Whether the interface gets a network of the machine's own; an error where what it is to be connected to
@@ -342,7 +402,7 @@ mod tests {
         let off = Domain { state: "shut off".into(), ..Domain::default() };
         let running = Domain { state: "running".into(), ..Domain::default() };
         let saved = Domain { saved: true, ..off.clone() };
-        assert!(may_be_replaced("vm", &off, 0, true).is_ok());
+        assert!(speaks_nothing_against("vm", &off, 0, true).is_ok());
         let table = [
             (&off, 0, false, "knows a machine vm already"),
             (&running, 0, false, "knows a machine vm already"),
@@ -351,8 +411,44 @@ mod tests {
             (&off, 2, true, "2 snapshots"),
         ];
         for (domain, snapshots, overwrite, expected) in table {
-            let error = may_be_replaced("vm", domain, snapshots, overwrite).unwrap_err();
+            let error = speaks_nothing_against("vm", domain, snapshots, overwrite).unwrap_err();
             assert!(error.message().contains(expected) && error.hints().len() == 1, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_description_is_of_its_own_machine() {
+        let name_of = |uuid: &str| Ok((uuid == "1-2").then(|| "old".to_owned()));
+        for good in ["<domain>\n<name>web</name>", "<name> web </name><uuid>3-4</uuid>"] {
+            describes(good, "web", name_of).unwrap();
+        }
+        for (bad, says) in [
+            ("<name>other</name>", "is of other"),
+            ("<domain/>", "has no name"),
+            ("<name>web", "has no name"),
+            ("<name>web</name><uuid>1-2</uuid>", "the UUID of old"),
+        ] {
+            let error = describes(bad, "web", name_of).unwrap_err();
+            assert!(error.message().contains(says) && !error.hints().is_empty(), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_tpm_is_not_emptied_behind_its_owners_back() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("virsh");
+        let search = format!("{}:{}", room.path().display(), crate::host::run::SEARCH_PATH);
+        let runner = Runner::new(Arc::new(crate::event::Silent)).with_env("PATH", search);
+        let virsh = Virsh::new(&runner, "qemu:///session");
+        for (device, help, may) in [("disk", "", true), ("tpm", "[--keep-tpm]", true), ("tpm", "", false)] {
+            let script = format!(
+                "#!/bin/sh\ncase \" $* \" in\n*' list '*) echo '1-2 vm';;\n*' dominfo '*) printf 'UUID: 1-2\\nState: shut off\\n';;\n\
+                 *' dumpxml '*) echo \"<{device} model='x'/>\";;\n*' help '*) echo 'undefine {help}';;\nesac\n"
+            );
+            std::fs::write(&path, script).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let answer = may_be_replaced(&virsh, "vm", true);
+            assert_eq!(answer.is_ok(), may, "{answer:?}");
         }
     }
 

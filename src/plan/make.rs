@@ -13,7 +13,7 @@ use super::supply::{self, Supply};
 use super::tree::Release;
 use super::{
     Addressing, Archive, Customising, ExistingTree, Guest, HostUse, Output, Packages, Plan, Secrets, Seeds,
-    Target, TreeUse, checks, keys, passwords, raw, resolve, room, templates, told, tree,
+    Target, TreeUse, checks, keys, libvirt, passwords, raw, resolve, room, templates, told, tree,
 };
 use crate::appliance::Appliance;
 use crate::cache::Cache;
@@ -82,7 +82,7 @@ fn from_tree(appliance: &Appliance, path: &Path, registry: &Registry, runner: &R
     if let Some(text) = tree::judge(&survey, &path, &release, suite, &request.architecture)? {
         sink.emit(Event::Warning { text });
     }
-    assemble(&appliance, request, host, Supply::Tree(path, survey))
+    assemble(&appliance, request, host, Supply::Tree(path, survey), runner)
 }
 
 fn from_packages(appliance: &Appliance, registry: &Registry, runner: &Runner) -> Result<Planned> {
@@ -103,7 +103,7 @@ fn from_packages(appliance: &Appliance, registry: &Registry, runner: &Runner) ->
             resolve::resolve(runner, &index, &request.suite.codename, &request.packages())?;
         Ok((resolved, if kept { Outcome::Cached } else { Outcome::Done }))
     })?;
-    assemble(appliance, request, host, Supply::Packages(index, resolved))
+    assemble(appliance, request, host, Supply::Packages(index, resolved), runner)
 }
 
 /// Says what is not wrong, and may still surprise.
@@ -136,7 +136,13 @@ fn warn_about(appliance: &Appliance, request: &Request<'_>, sink: &dyn event::Si
     request.customised.warn(sink);
 }
 
-fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply: Supply) -> Result<Planned> {
+fn assemble(
+    appliance: &Appliance,
+    mut request: Request<'_>,
+    host: Host,
+    supply: Supply,
+    runner: &Runner,
+) -> Result<Planned> {
     let epoch = match request.epoch {
         Some(epoch) => epoch,
         None => supply.date()?,
@@ -260,6 +266,7 @@ fn assemble(appliance: &Appliance, mut request: Request<'_>, host: Host, supply:
     };
     room::fits(&plan, &held)?;
     secrets.templates.try_all(&Context::of(&plan))?;
+    libvirt::is_nobody_elses(&plan, &secrets, runner)?;
     Ok(Planned { plan, secrets, cache: host.cache })
 }
 

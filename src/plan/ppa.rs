@@ -7,9 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{Ppa, Source};
+use crate::cache::clean::KEY_GROWS;
 use crate::error::{About, Context, Error, Kind, Result, Subject};
-use crate::host::access::Access;
-use crate::host::run::Runner;
+use crate::host::fetch::Fetcher;
 use crate::host::{fetch, openpgp};
 
 /// Where an archive of an owner is looked for that names none (Launchpad's own default).
@@ -105,15 +105,14 @@ pub(super) fn read(texts: &[String], distro: &str) -> (Vec<Name>, Vec<Error>) {
 
 /// The source that an archive is for `codename`, with its key in a file under `keys`; digest still empty.
 pub(super) fn source(
-    runner: &Runner,
-    access: &Access,
+    fetcher: Fetcher<'_>,
     servers: &Servers,
     ppa: &Name,
     codename: &str,
     keys: &Path,
 ) -> Result<Source> {
-    let fingerprint = fingerprint(runner, access, servers, ppa)?;
-    let keyring = key(runner, access, servers, ppa, &fingerprint, keys)?;
+    let fingerprint = fingerprint(fetcher, servers, ppa)?;
+    let keyring = key(fetcher, servers, ppa, &fingerprint, keys)?;
     let path = format!("{ppa}/ubuntu");
     let own = format!("{}/{path}", Servers::ARCHIVE);
     let uri = format!("{}/{path}", servers.archive);
@@ -134,9 +133,9 @@ pub(super) fn source(
 }
 
 /// Asks Launchpad which key signs an archive: <https://launchpad.net/+apidoc/devel.html#archive>.
-fn fingerprint(runner: &Runner, access: &Access, servers: &Servers, ppa: &Name) -> Result<String> {
+fn fingerprint(fetcher: Fetcher<'_>, servers: &Servers, ppa: &Name) -> Result<String> {
     let address = format!("{}/devel/~{}/+archive/ubuntu/{}", servers.api, ppa.owner, ppa.name);
-    let answer = fetch::fetch(runner, access, &address).map_err(|error| match &error {
+    let answer = fetch::fetch(fetcher, &address).map_err(|error| match &error {
         error if fetch::is_not_there(error) => Error::config(format!("there is no PPA {ppa}"))
             .hint("Launchpad does not know it: check its owner and its name at --ppa."),
         _ => unreachable(error, "Launchpad").within(format!("asking Launchpad about the PPA {ppa}")),
@@ -158,8 +157,7 @@ fn parse_answer(answer: &[u8]) -> Result<String> {
 
 /// The file with the key of that fingerprint: the one in the cache, or one from the key server.
 fn key(
-    runner: &Runner,
-    access: &Access,
+    fetcher: Fetcher<'_>,
     servers: &Servers,
     ppa: &Name,
     fingerprint: &str,
@@ -171,7 +169,7 @@ fn key(
         return Ok(path);
     }
     let address = format!("{}/pks/lookup?op=get&options=mr&search=0x{fingerprint}", servers.keys);
-    let answer = fetch::fetch(runner, access, &address).map_err(|error| match &error {
+    let answer = fetch::fetch(fetcher, &address).map_err(|error| match &error {
         error if fetch::is_not_there(error) => {
             Error::build(format!("the key server does not have {fingerprint}, the key of the PPA {ppa}"))
                 .hint("Try again later: the key of a new PPA takes some time to get there.")
@@ -185,7 +183,8 @@ fn key(
         .hint("Somebody between here and the key server may be changing what it sends.")
     })?;
     std::fs::create_dir_all(directory).context(Kind::Host, context)?;
-    let mut file = tempfile::NamedTempFile::new_in(directory).context(Kind::Host, context)?;
+    let mut file =
+        tempfile::NamedTempFile::with_prefix_in(KEY_GROWS, directory).context(Kind::Host, context)?;
     std::io::Write::write_all(&mut file, &certificate).context(Kind::Host, context)?;
     // apt's verifier may run as a user of its own.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);

@@ -18,7 +18,7 @@ use super::Disk;
 use super::request::Request;
 use crate::appliance::Appliance;
 use crate::error::{Context, Error, Kind, Result};
-use crate::format::extents;
+use crate::host::extents;
 use crate::host::in_use::{self, Identity};
 use crate::host::run::Runner;
 use crate::host::tools;

@@ -6,12 +6,13 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::Package;
-use super::archive::{Index, hex};
+use super::archive::Index;
 use super::stage::{self, Stage};
 use super::word::{Which, Word};
+use crate::cache::clean::ANSWER_GROWS;
+use crate::digest;
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
 use crate::near;
@@ -93,8 +94,7 @@ pub(super) fn resolve(
 ) -> Result<(Resolved, bool)> {
     let words = words(request);
     let digests: Vec<&str> = index.sources.iter().map(|source| source.digest.as_str()).collect();
-    let key =
-        hex(Sha256::digest(format!("{FORMAT} {words:?} {} {digests:?}", request.recommends)).as_slice());
+    let key = digest::sha256(format!("{FORMAT} {words:?} {} {digests:?}", request.recommends));
     let directory = index.directory.join(format!("resolved-{}", &key[..32]));
     if let Some(resolved) = read_kept(&directory) {
         return Ok((Resolved { directory, ..resolved }, true));
@@ -138,7 +138,7 @@ fn read_kept(directory: &Path) -> Option<Resolved> {
 fn keep(index: &Index, codename: &str, resolved: &Resolved, stanzas: &Stanzas) -> Result<()> {
     let context = || format!("keeping the resolution in {}", resolved.directory.display());
     let growing = tempfile::Builder::new()
-        .prefix("resolving-")
+        .prefix(ANSWER_GROWS)
         .tempdir_in(&index.directory)
         .context(Kind::Build, context)?;
     for stage in Stage::ALL {
@@ -183,7 +183,8 @@ fn with_recommended(
             status += &format!("{}Status: install ok installed\n\n", stanza.text);
         }
     })?;
-    let file = tempfile::NamedTempFile::new_in(&index.directory).context(Kind::Build, context)?;
+    let file = tempfile::NamedTempFile::with_prefix_in(ANSWER_GROWS, &index.directory)
+        .context(Kind::Build, context)?;
     std::fs::write(file.path(), status).context(Kind::Build, context)?;
     let mut words = vec![
         "--install-recommends".to_owned(),

@@ -11,6 +11,7 @@ use super::{Source, elsewhere, ppa, resolve};
 use crate::appliance::Appliance;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::{self, Event};
+use crate::host::fetch::Fetcher;
 use crate::host::run::Runner;
 use crate::rootfs::survey::Survey;
 use crate::suite::Tier;
@@ -90,7 +91,8 @@ pub(super) fn leave_out_languages(
 pub(super) fn ppas(request: &Request<'_>, host: &Host, runner: &Runner) -> Result<Vec<Source>> {
     let (servers, keys) = (ppa::Servers::of_environment(), host.cache.keys());
     let codename = &request.suite.codename;
-    let source = |ppa| ppa::source(runner, &host.access, &servers, ppa, codename, &keys);
+    let fetcher = Fetcher { runner, access: &host.access, scratch: &host.scratch };
+    let source = |ppa| ppa::source(fetcher, &servers, ppa, codename, &keys);
     request.ppas.iter().map(source).collect()
 }
 

@@ -8,10 +8,8 @@
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
-use super::archive::hex;
 use super::{TemplateFile, checks};
+use crate::digest;
 use crate::error::{Context, Error, Kind, Result};
 use crate::templates::names::{EXTENSION, Found, Machine};
 use crate::templates::{Template, Templates};
@@ -185,7 +183,7 @@ pub(super) fn planned(templates: &Templates) -> Vec<TemplateFile> {
     let file = |(template, source): (Template, &crate::templates::Source)| TemplateFile {
         name: template.name().to_owned(),
         path: source.path.clone(),
-        sha256: hex(Sha256::digest(&source.text).as_slice()),
+        sha256: digest::sha256(&source.text),
     };
     templates.iter().map(file).collect()
 }

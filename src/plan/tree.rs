@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::appliance::Appliance;
 use crate::error::{Context, Error, Kind, Result};
+use crate::host::claim::{self, Marked};
 use crate::host::tree::Root;
 use crate::rootfs::survey::Survey;
 use crate::units::{MIB, Size};
@@ -208,6 +209,24 @@ fn real(path: &Path) -> PathBuf {
         }
     }
     real
+}
+
+/// The same as [`new_directory`] for a tree that goes when its build ends. One that a build has left because it was
+/// killed is there still, with a mark, and may be replaced where that was asked for.
+pub(super) fn own_directory(option: &str, path: &Path, overwrite: bool) -> Result<PathBuf> {
+    let name = path.display();
+    let absolute =
+        std::path::absolute(path).context(Kind::Config, || format!("looking at {option} {name}"))?;
+    match claim::marked(&absolute)? {
+        Marked::Foreign => new_directory(option, path),
+        Marked::Abandoned(_) if overwrite => Ok(absolute),
+        Marked::Abandoned(_) => {
+            Err(Error::config(format!("{option} {name} is left from a build that was killed"))
+                .hint("Replace it with --overwrite: nothing in it is of use any more."))
+        }
+        Marked::InUse => Err(Error::config(format!("{option} {name} is in use by another build"))
+            .hint("Name another directory, or wait until that build has ended.")),
+    }
 }
 
 /// Refuses a directory for a tree that is there, or that cannot be made.
@@ -416,6 +435,30 @@ mod tests {
         assert!(memory(Memory::Fitting, Size(u64::MAX)).is_err());
         assert_eq!(parse_memory("MemTotal:  2048 kB\nSwapTotal: 1024 kB\n"), Size::mib(3));
         assert_eq!(parse_memory("MemTotal: many\n"), Size(0));
+    }
+
+    #[test]
+    fn what_a_killed_build_left_is_replaced_on_demand() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("tree");
+        let own = |overwrite| own_directory("--chroot-dir", &path, overwrite);
+        assert_eq!(own(false).unwrap(), path);
+        let claim = claim::Claim::make_marked(&path, claim::PRIVATE).unwrap();
+        for overwrite in [false, true] {
+            assert!(own(overwrite).unwrap_err().message().ends_with("is in use by another build"));
+        }
+        drop(claim);
+        // A program that another test starts may hold the lock for a moment.
+        while own(true).is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let error = own(false).unwrap_err();
+        assert!(error.message().ends_with("is left from a build that was killed"), "{error}");
+        assert!(error.hints()[0].contains("--overwrite"));
+        // Somebody else's stays, whatever is said.
+        let other = room.path().join("other");
+        std::fs::create_dir(&other).unwrap();
+        assert!(own_directory("--chroot-dir", &other, true).unwrap_err().message().ends_with("exists"));
     }
 
     #[test]

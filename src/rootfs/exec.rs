@@ -5,15 +5,14 @@
 use std::path::Path;
 
 use super::Site;
+use super::services::{self, POLICY};
+use crate::digest::hex;
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{Event, Step, Unit};
 use crate::host::leftovers;
 use crate::host::tree::Root;
 use crate::host::{followed, mounts};
 use crate::plan::Exec;
-
-/// Keeps services from being started by maintainer scripts: Debian Policy 9.3.3.1, invoke-rc.d(8).
-const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// How names are resolved.
 const RESOLVER: &str = "/etc/resolv.conf";
@@ -26,7 +25,7 @@ pub(super) fn run(site: &Site<'_>, exec: &Exec, tree: &Path) -> Result<()> {
     let root = Root::open(tree)?;
     let path = exec.path.display();
     let digest = followed::copy(&exec.path, &mut std::io::sink()).map_err(|error| error.of(Kind::Build))?;
-    if digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>() != exec.sha256 {
+    if hex(digest) != exec.sha256 {
         return Err(Error::build(format!("--exec {path} was changed after the plan was made"))
             .hint("Run the command again."));
     }
@@ -86,7 +85,7 @@ impl Borrowed {
     fn lend(root: &Root) -> Result<Borrowed> {
         let policy = !root.exists(POLICY)?;
         if policy {
-            root.write(POLICY, 0o755, "#!/bin/sh\nexit 101\n")?;
+            services::keep_from_starting(root)?;
         }
         // A file is somebody's wish; the link or nothing that is there as a rule leads to no server.
         let own = root.exists(RESOLVER)? && root.link_target(RESOLVER)?.is_none();

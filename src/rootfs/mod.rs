@@ -20,6 +20,7 @@ mod network;
 pub mod packages;
 mod progress;
 pub mod seal;
+mod services;
 mod sources;
 pub mod survey;
 mod templates;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::progress::Progress;
-use super::{Site, ahead, initramfs};
+use super::{Site, ahead, initramfs, services};
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::apt::{self, Apt, Settings};
@@ -19,9 +19,6 @@ pub const STATUS: &str = "/var/lib/dpkg/status";
 
 /// Longest status file that is read; that of a full desktop has some 5 MB.
 const STATUS_LIMIT: u64 = 64 * 1024 * 1024;
-
-/// Keeps services from being started by maintainer scripts: Debian Policy 9.3.3.1, invoke-rc.d(8).
-const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Where .debs are kept.
 pub fn store(site: &Site<'_>) -> PathBuf {
@@ -91,7 +88,7 @@ fn apt_get(site: &Site<'_>, root: &Path, stage: Stage, words: &[String]) -> Resu
     let archives = "var/cache/apt/archives";
     tree.create_directories(archives)?;
     tree.create_directories("var/lib/apt")?;
-    tree.write(POLICY, 0o755, "#!/bin/sh\nexit 101\n")?;
+    services::keep_from_starting(&tree)?;
     let apt = configure(site, root, stage, &root.join(archives))?;
     let step = match stage {
         Stage::Base => Step::Bootstrap,
@@ -124,7 +121,7 @@ fn apt_get(site: &Site<'_>, root: &Path, stage: Stage, words: &[String]) -> Resu
         .before_exec(view.hook()?)
         .stream(|line| progress.line(line))
         .map_err(apt::explain)?;
-    tree.remove(POLICY)
+    tree.remove(services::POLICY)
 }
 
 /// apt's view of the tree: its dpkg database, the archive of the stage, the store.

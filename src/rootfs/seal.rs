@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{Site, network};
+use super::{Site, network, services};
 use crate::error::Result;
 use crate::host::tree::Root;
 use crate::suite::MachineId;
@@ -42,7 +42,7 @@ const REMOVED: [&str; 22] = [
     "/etc/shadow-",
     "/etc/subgid-",
     "/etc/subuid-",
-    "/usr/sbin/policy-rc.d",
+    services::POLICY,
     "/var/cache/debconf/config.dat-old",
     "/var/cache/debconf/passwords.dat-old",
     "/var/cache/debconf/templates.dat-old",

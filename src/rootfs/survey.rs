@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::mounts::leads_elsewhere;
 use super::packages;
+use crate::digest::hex;
 use crate::disk::bootloader;
 use crate::disk::layout::FileSystem;
 use crate::error::{Context, Error, Kind, Result};
@@ -124,7 +125,7 @@ fn files(path: &Path, mounts: &[String]) -> Result<Survey> {
     visit(path, &top)?;
     tree::walk(path, &mut visit).map_err(|error| error.of(Kind::Config))?;
     let bytes = held.values().copied().fold(0, u64::saturating_add);
-    let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let fingerprint = hex(hash.finalize());
 
     Ok(Survey { fingerprint, bytes, held, newest, ..Survey::default() })
 }

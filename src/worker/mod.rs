@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::Event;
-use crate::format::Written;
+use crate::manifest::Written;
 use crate::plan::{Package, Plan, Secrets};
 use crate::rootfs::survey::{Survey, Wanted};
 

@@ -18,6 +18,8 @@ const OPEN: u32 = 0o777;
 pub struct Places {
     /// Made, closed to others; removed however the work ended.
     pub scratch: Vec<PathBuf>,
+    /// The same by names that the user chose: they say whose they are.
+    pub marked: Vec<PathBuf>,
     /// There already; removed however the work ended.
     pub thrown_away: Vec<PathBuf>,
     /// What is missing above the results, the outermost first: made; removed unless the results were
@@ -46,6 +48,10 @@ impl Places {
             claims.push(Claim::make(path, PRIVATE)?);
             made.scratch.push(path.clone());
         }
+        for path in &self.marked {
+            claims.push(Claim::make_marked(path, PRIVATE)?);
+            made.marked.push(path.clone());
+        }
         for path in &self.parents {
             match std::fs::DirBuilder::new().mode(OPEN).create(path) {
                 Ok(()) => made.parents.push(path.clone()),
@@ -65,7 +71,7 @@ impl Places {
 
     /// Removes what no work needs any more.
     pub(super) fn remove_scratch(&self) -> Result<()> {
-        remove(self.scratch.iter().chain(&self.thrown_away))
+        remove(self.scratch.iter().chain(&self.marked).chain(&self.thrown_away))
     }
 
     /// Removes what was not delivered.
@@ -89,7 +95,7 @@ impl Places {
 
     /// All but the parents.
     pub(super) fn trees(&self) -> impl Iterator<Item = &PathBuf> {
-        self.scratch.iter().chain(&self.thrown_away).chain(&self.partial)
+        self.scratch.iter().chain(&self.marked).chain(&self.thrown_away).chain(&self.partial)
     }
 }
 
@@ -114,6 +120,7 @@ mod tests {
         let destination = base.join("a/b/out");
         Places {
             scratch: vec![base.join("scratch")],
+            marked: vec![base.join("tree")],
             thrown_away: vec![base.join("cache")],
             parents: missing_parents(&destination),
             partial: vec![base.join("a/b/out.partial")],
@@ -138,8 +145,11 @@ mod tests {
         let places = places(base);
         assert_eq!(places.parents, [base.join("a"), base.join("a/b")]);
         let claims = places.make().unwrap();
-        assert_eq!(claims.len(), 3);
-        assert_eq!(names(base), ["a", "a/b", "a/b/out.partial", "cache", "scratch"]);
+        assert_eq!(claims.len(), 4);
+        assert_eq!(
+            names(base),
+            ["a", "a/b", "a/b/out.partial", "cache", "scratch", "tree", "tree/.made-by-rvmb"]
+        );
         places.remove_scratch().unwrap();
         assert_eq!(names(base), ["a", "a/b", "a/b/out.partial"]);
         std::fs::write(base.join("a/mine"), "").unwrap();

@@ -13,8 +13,8 @@ use std::path::Path;
 
 use layout::Layout;
 
-use super::Written;
 use crate::error::{Context, Error, Kind, Result};
+use crate::manifest::Written;
 
 /// Converts the raw disk at `raw` to the new file `image`.
 pub(super) fn convert(raw: &Path, image: &Path) -> Result<Written> {

@@ -8,7 +8,7 @@ use std::io::Result;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use crate::format::extents;
+use crate::host::extents;
 
 /// What is read of a cluster first: most that hold data show it there, and the rest stays unread.
 const PROBE: usize = 4096;

@@ -5,11 +5,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use sha2::{Digest, Sha256};
-
 use super::*;
+use crate::digest;
 use crate::event::Silent;
-use crate::plan::archive::{Index, IndexRequest, hex};
+use crate::host::access::Access;
+use crate::host::run::Runner;
+use crate::plan::archive::{Index, IndexRequest};
 use crate::testing::{self, Gpg};
 
 /// What the server has, by path, and what it was asked for.
@@ -77,7 +78,7 @@ impl Server {
         server.put(&server.key_path(fingerprint), key.export(true));
         let packages = "Package: tool\nVersion: 1\nArchitecture: amd64\nFilename: pool/tool.deb\nSize: 1\n\
                         SHA256: 0000000000000000000000000000000000000000000000000000000000000000\n\n";
-        let digest = hex(Sha256::digest(packages).as_slice());
+        let digest = digest::sha256(packages);
         let release = format!(
             "Origin: LP-PPA-bob-tools\nSuite: jammy\nCodename: jammy\nDate: Sat, 06 Sep 2025 09:30:00 UTC\n\
              Architectures: amd64\nComponents: main\nSHA256:\n {digest} {} main/binary-amd64/Packages\n",
@@ -109,7 +110,11 @@ fn bob() -> Name {
 }
 
 fn source_of(server: &Server, codename: &str, keys: &Path) -> Result<Source> {
-    source(&runner(), &Access::default(), &server.servers(), &bob(), codename, keys)
+    let scratch = tempfile::tempdir().unwrap();
+    let fetcher = Fetcher { runner: &runner(), access: &Access::default(), scratch: scratch.path() };
+    let source = source(fetcher, &server.servers(), &bob(), codename, keys);
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+    source
 }
 
 fn index(source: &Source, room: &Path, keyring: &Path) -> Result<Index> {

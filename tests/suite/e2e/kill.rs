@@ -109,7 +109,8 @@ fn what_a_kill_of_all_at_once_leaves_the_next_run_removes() {
     let Some((_turn, account)) = begin_alone("kill of all at once", anybody) else { return };
     let bench = Bench::new(&account);
     let script = bench.file("setup.sh", FIRST_BOOT);
-    let words = words("debian", "bookworm", &script);
+    let tree = bench.path().join("tree").display().to_string();
+    let words = [&words("debian", "bookworm", &script)[..], &["--chroot-dir", &tree]].concat();
     let stopped = |family: &[Process]| {
         // The keeper first, and while it cannot notice: neither sees the other end.
         for victim in [Victim::Keeper, Victim::Front] {
@@ -123,7 +124,10 @@ fn what_a_kill_of_all_at_once_leaves_the_next_run_removes() {
     traces::are_gone(&killed);
     let left = names(bench.path()).into_iter().filter(|name| name.starts_with("out.partial-")).count();
     assert_eq!((left, names(&bench.scratch()).len()), (1, 1), "the kill left nothing, and proves nothing");
-    bench.bake(&words).well();
+    // What has a name of the user's goes on demand alone.
+    let refused = bench.bake(&words).with_code(3);
+    assert!(refused.stderr.contains("is left from a build that was killed"), "{refused}");
+    bench.bake(&[&words[..], &["--overwrite"]].concat()).well();
     bench.is_clean(&["out", "setup.sh"]);
 }
 

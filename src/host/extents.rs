@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 /// The parts of the first `size` bytes of `file` that may hold something else than zeros, in their order.
 /// All of it where the file system does not tell.
-pub(crate) fn of(file: &File, size: u64) -> Result<Vec<Range<u64>>> {
+pub fn of(file: &File, size: u64) -> Result<Vec<Range<u64>>> {
     let mut extents = Vec::new();
     let mut position = 0;
     while position < size {
