@@ -183,9 +183,12 @@ impl Error {
         self
     }
 
-    /// Says what of the user's words it is about.
+    /// Says what of the user's words it is about; of one that only gathers others, each of these is.
     #[must_use]
     pub fn about(mut self, subject: Subject) -> Self {
+        if self.only_gathers() {
+            return self.map_parts(|part| part.about(subject.clone()));
+        }
         if !self.subjects.contains(&subject) {
             self.subjects = self.subjects.into_iter().chain([subject]).collect();
         }
@@ -242,8 +245,13 @@ impl Error {
 
     /// The problems of an error that says nothing of its own beside them; else the error.
     fn gathered(self) -> Vec<Error> {
+        if self.only_gathers() { self.parts.into_vec() } else { vec![self] }
+    }
+
+    /// Whether it consists of others, and says nothing of its own beside them.
+    fn only_gathers(&self) -> bool {
         let own = [self.causes.len(), self.hints.len(), self.tail.len(), self.problems.len()];
-        if self.parts.is_empty() || own != [0; 4] { vec![self] } else { self.parts.into_vec() }
+        !self.parts.is_empty() && own == [0; 4]
     }
 
     /// Who can do something about it.
@@ -368,6 +376,17 @@ mod tests {
         let placed = both.placed(&place).placed(&place);
         let places: Vec<&[Problem]> = placed.parts().iter().map(Error::places).collect();
         assert_eq!(places, [[problem(1)].as_slice(), &[problem(2)], &[]]);
+    }
+
+    #[test]
+    fn what_several_problems_are_about_stays_when_they_are_gathered() {
+        let both = Error::all(vec![Error::config("one"), Error::config("other")]).unwrap_err();
+        let both = both.about(Subject::setting("--templates"));
+        let three = Error::all(vec![Error::usage("no size"), both]).unwrap_err();
+        let subjects: Vec<&[Subject]> = three.parts().iter().map(Error::subjects).collect();
+        let templates = [Subject::setting("templates")];
+        assert_eq!(subjects, [[].as_slice(), &templates, &templates]);
+        assert!(three.subjects().is_empty());
     }
 
     #[test]

@@ -469,8 +469,8 @@ impl UserOptions {
         Ok(Users {
             name: self.user,
             full_name: self.name,
-            password: secret(self.pass, self.pass_file.as_deref())?,
-            root_password: secret(self.rootpass, self.rootpass_file.as_deref())?,
+            password: secret(self.pass, "--pass-file", self.pass_file.as_deref())?,
+            root_password: secret(self.rootpass, "--rootpass-file", self.rootpass_file.as_deref())?,
             uid: self.uid,
             gid: self.gid,
             lock: self.lock_user,
@@ -485,10 +485,10 @@ fn list(values: &[String]) -> Vec<String> {
     values.iter().flat_map(|value| split_list(value)).collect()
 }
 
-fn secret(given: Option<Secret>, file: Option<&Path>) -> Result<Option<String>> {
+fn secret(given: Option<Secret>, option: &str, file: Option<&Path>) -> Result<Option<String>> {
     match (given, file) {
         (Some(Secret(text)), _) => Ok(Some(text)),
-        (None, Some(path)) => read_secret(path).map(Some),
+        (None, Some(path)) => read_secret(option, path).map(Some),
         (None, None) => Ok(None),
     }
 }

@@ -270,11 +270,24 @@ pub(super) fn keys(option: &str, path: &Path) -> Result<Vec<String>> {
 /// Reads a text file of at most 1 MiB, which `option` names.
 pub(super) fn text_file(option: &str, path: &Path) -> Result<String> {
     let cure = format!("{option} takes the name of a file of at most 1 MiB.");
-    let bytes = NamedFile { option, path, cure: &cure }.read(TEXT_LIMIT)?;
-    String::from_utf8(bytes).map_err(|_| {
-        Error::config(format!("{option} {} is not a text file", path.display()))
-            .hint("A program goes into a package, or is fetched by a script.")
-    })
+    let no_text = "A program goes into a package, or is fetched by a script.";
+    text_of(NamedFile { option, path, cure: &cure }, no_text)
+}
+
+/// Reads a text file; `no_text` is what to do where it is none.
+pub(super) fn text_of(file: NamedFile<'_>, no_text: &str) -> Result<String> {
+    let shown = || format!("{} {}", file.option, file.path.display());
+    let bytes = file.read(TEXT_LIMIT)?;
+    String::from_utf8(bytes)
+        .map_err(|_| Error::config(format!("{} is not a text file", shown())).hint(no_text))
+}
+
+/// What to do about a word where several are meant: they are parted by signs that part no list. `is_item` says of
+/// a word whether it could be an item.
+pub(super) fn list_hint(text: &str, signs: &[char], is_item: impl Fn(&str) -> bool) -> Option<String> {
+    let items: Vec<&str> = text.split(signs).filter(|item| !item.is_empty()).collect();
+    (items.len() > 1 && items.iter().all(|item| is_item(item)))
+        .then(|| format!("A list has commas: {}.", items.join(",")))
 }
 
 /// Adds names that are near a wrong one.

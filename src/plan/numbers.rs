@@ -2,14 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use crate::appliance::settings;
+use crate::appliance::settings::{self, ORDINARY_IDS, PROCESSORS};
 use crate::error::{About, Error, Result};
 use crate::units::{ParseSizeError, Size};
-
-/// Ids of ordinary users and of their groups: Debian Policy 9.2.2. Below are those of the system, where
-/// useradd may find an id taken; above are reserved ones, and from 65536 on such as a user namespace of
-/// rvmb's does not have.
-const ORDINARY_IDS: RangeInclusive<u32> = 1000..=59999;
 
 /// Less than this not even the smallest kernel starts in; what a release really needs is more.
 const LEAST_MEMORY: Size = Size::mib(64);
@@ -28,9 +23,9 @@ pub(super) fn size(option: &str, text: Option<&str>) -> Result<Option<Size>> {
     size.map(Some).about(option)
 }
 
-/// The number that `option` names.
-fn number(option: &str, text: &str) -> Result<u32> {
-    settings::number(text).map_err(|what| Error::usage(format!("{option}: {what}"))).about(option)
+/// The number that `option` names, which is to be in a range.
+fn number(option: &str, text: &str, range: &RangeInclusive<u32>) -> Result<u32> {
+    settings::number(text, range).map_err(|what| Error::usage(format!("{option}: {what}"))).about(option)
 }
 
 /// Memory of the virtual machine.
@@ -47,7 +42,7 @@ pub(super) fn memory(text: Option<&str>) -> Result<Option<Size>> {
 
 /// Processors of the virtual machine.
 pub(super) fn cpus(text: Option<&str>) -> Result<Option<u32>> {
-    match text.map(|text| number("--cpus", text)).transpose()? {
+    match text.map(|text| number("--cpus", text, &PROCESSORS)).transpose()? {
         Some(0) => Err(Error::config("a machine needs a processor").hint("Give at least 1 with --cpus."))
             .about("cpus"),
         count => Ok(count),
@@ -57,7 +52,7 @@ pub(super) fn cpus(text: Option<&str>) -> Result<Option<u32>> {
 /// The id that `option` gives to the first user or to its group.
 pub(super) fn ordinary_id(option: &str, text: Option<&str>) -> Result<Option<u32>> {
     let Some(text) = text else { return Ok(None) };
-    let id = number(option, text)?;
+    let id = number(option, text, &ORDINARY_IDS)?;
     if ORDINARY_IDS.contains(&id) {
         return Ok(Some(id));
     }
@@ -92,9 +87,12 @@ mod tests {
             (size("--rootsize", Some("lots")).unwrap_err(), "--rootsize: `lots` is not a size"),
             (memory(Some("much")).unwrap_err(), "--mem: `much` is not a size"),
             (memory(Some("63")).unwrap_err(), "63 MiB of memory"),
-            (cpus(Some("two")).unwrap_err(), "--cpus: `two` is not a whole number"),
+            (cpus(Some("two")).unwrap_err(), "--cpus: `two` is not a whole number from 1 to"),
             (cpus(Some("0")).unwrap_err(), "needs a processor"),
-            (ordinary_id("--uid", Some("bob")).unwrap_err(), "--uid: `bob` is not a whole number"),
+            (
+                ordinary_id("--uid", Some("bob")).unwrap_err(),
+                "--uid: `bob` is not a whole number from 1000 to 59999",
+            ),
             (ordinary_id("--gid", Some("4294967296")).unwrap_err(), "is not a whole number"),
         ] {
             assert!(error.message().contains(says), "{error:?}");

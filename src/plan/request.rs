@@ -58,7 +58,7 @@ impl<'a> Request<'a> {
         let mut problems = Problems::default();
         // What is wrong without a release is told with that there is none of its name.
         let suite = problems.keep(find_suite(appliance, registry));
-        let storage = problems.keep(Storage::read(appliance));
+        let storage = Storage::read(appliance, &mut problems);
         if let Some(storage) = &storage {
             problems.keep(storage.can_be_attached(hypervisor.most_disks()));
         }
@@ -187,6 +187,8 @@ fn fits_suite(
         problems.keep(suite.kernel_packages(&flavour, architecture).about("flavour"));
         let layout = storage.map(|storage| storage.plan(suite, architecture, ("", ""), Uuid::nil()));
         problems.keep(layout.transpose());
+    } else if let Some(flavour) = &appliance.flavour {
+        problems.keep(suite.knows_flavour(flavour).about("flavour"));
     }
     for component in components(appliance, suite) {
         problems.keep(known_component(suite, &component).about_item("components", &component));
@@ -266,8 +268,11 @@ fn known_component(suite: &Suite, component: &str) -> Result<()> {
     if known.contains(&component) {
         return Ok(());
     }
-    let error = Error::config(format!("{} has no component `{component}`", suite.title()))
-        .hint(format!("Components: {}.", known.join(", ")));
+    let error = Error::config(format!("{} has no component `{component}`", suite.title()));
+    if let Some(hint) = checks::list_hint(component, &[' ', '\t', ';', ':'], |item| known.contains(&item)) {
+        return Err(error.hint(hint));
+    }
+    let error = error.hint(format!("Components: {}.", known.join(", ")));
     Err(checks::with_near_matches(error, component, known.into_iter()))
 }
 

@@ -13,7 +13,7 @@ use super::stage::{self, Stage};
 use super::word::{Which, Word};
 use crate::cache::clean::ANSWER_GROWS;
 use crate::digest;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result, Subject};
 use crate::host::run::Runner;
 use crate::near;
 
@@ -102,10 +102,10 @@ pub(super) fn resolve(
     // What the user asked for is in the last stage alone: its refusal is the one to tell. It also makes
     // apt's cache of the indices, which the others use.
     let [base, system, packages] = &words;
-    let packages = ask_apt(runner, index, packages)?;
+    let packages = ask_apt(runner, index, packages, request)?;
     let (base, system) = std::thread::scope(|scope| {
-        let base = scope.spawn(|| ask_apt(runner, index, base));
-        let system = ask_apt(runner, index, system);
+        let base = scope.spawn(|| ask_apt(runner, index, base, request));
+        let system = ask_apt(runner, index, system, request);
         (base.join().unwrap_or_else(|_| Err(Error::build("resolving packages: the thread panicked"))), system)
     });
     let mut resolved = Resolved { base: base?, system: system?, packages, directory };
@@ -194,7 +194,7 @@ fn with_recommended(
     ];
     words.extend(request.added.iter().cloned());
     words.extend(request.removed.iter().map(|name| format!("{name}-")));
-    let added = ask_apt(runner, index, &words)?;
+    let added = ask_apt(runner, index, &words, request)?;
     let replaced = |package: &&Package| {
         let same = |new: &Package| new.name == package.name && new.architecture == package.architecture;
         !added.iter().any(same)
@@ -202,7 +202,7 @@ fn with_recommended(
     Ok(system.iter().filter(replaced).chain(&added).cloned().collect())
 }
 
-fn ask_apt(runner: &Runner, index: &Index, words: &[String]) -> Result<Vec<Package>> {
+fn ask_apt(runner: &Runner, index: &Index, words: &[String], request: &Request<'_>) -> Result<Vec<Package>> {
     // With an empty store apt lists every package, also those that need no download.
     let empty = index.directory.join("cache/archives/");
     let outcome = index
@@ -214,7 +214,7 @@ fn ask_apt(runner: &Runner, index: &Index, words: &[String]) -> Result<Vec<Packa
         .args(words)
         .outcome()?;
     if !outcome.status.success() {
-        return Err(explain(&outcome.stdout, &outcome.stderr, index));
+        return Err(explain(&outcome.stdout, &outcome.stderr, index, request));
     }
     outcome.stdout.lines().filter(|line| line.starts_with('\'')).map(parse_uri).collect()
 }
@@ -337,7 +337,7 @@ fn fill_from_index(index: &Index, resolved: &mut Resolved) -> Result<Stanzas> {
 }
 
 /// Turns apt's refusal into an error that names near matches.
-fn explain(stdout: &str, stderr: &str, index: &Index) -> Error {
+fn explain(stdout: &str, stderr: &str, index: &Index, request: &Request<'_>) -> Error {
     let missing = missing_packages(stderr);
     if missing.is_empty() {
         let said =
@@ -352,14 +352,32 @@ fn explain(stdout: &str, stderr: &str, index: &Index) -> Error {
     let _ = each_known(index, |stanza| {
         names.insert(stanza.name);
     });
+    there_are_no(&missing, &names, request)
+}
+
+/// The error about words of apt's that the suite has no packages for; `names` are those that it has.
+fn there_are_no(missing: &[String], names: &BTreeSet<String>, request: &Request<'_>) -> Error {
     let what = if missing.len() == 1 { "there is no package" } else { "there are no packages" };
     let mut error = Error::config(format!("{what} {} in this suite", missing.join(", ")));
-    for word in &missing {
-        if let Some(hint) = explain_word(word, &names) {
+    for word in missing {
+        if let Some(hint) = explain_word(word, names) {
             error = error.hint(hint);
         }
     }
-    error.hint("Check --addpkg and --components; `rvmb plan … --json` lists the archive's sources.")
+    // apt names them in other words than it was asked in.
+    let is_missing = |text: &&String| missing.iter().any(|word| Word::name_of(word) == Word::name_of(text));
+    let added: Vec<&String> = request.added.iter().filter(is_missing).collect();
+    let removed: Vec<&String> = request.removed.iter().filter(is_missing).collect();
+    error = added.iter().fold(error, |error, word| error.about(Subject::item("addpkg", word)));
+    error = removed.iter().fold(error, |error, word| error.about(Subject::item("removepkg", word)));
+    for word in &removed {
+        error = error.hint(format!("Leave {word} out of --removepkg: no machine of this suite has it."));
+    }
+    if removed.len() < missing.len() {
+        error =
+            error.hint("Check --addpkg and --components; `rvmb plan … --json` lists the archive's sources.");
+    }
+    error
 }
 
 /// What may be wrong with a word of apt's, `NAME[:ARCHITECTURE][=VERSION]` or `NAME/SUITE`.
@@ -458,6 +476,32 @@ mod tests {
                       E: Release 'sid' for 'vim' was not found\nE: Couldn't find task ‘standard’\n";
         assert_eq!(missing_packages(stderr), ["nginxx", "foo", "bar=9", "vim/sid", "standard^"]);
         assert!(explain_word("standard^", &BTreeSet::new()).unwrap().contains("task-standard"));
+    }
+
+    #[test]
+    fn missing_packages_are_told_with_the_setting_that_names_them() {
+        let [added, removed] = [["nginz=1", "vim", "lost:amd64"].as_slice(), &["nanno"]]
+            .map(|words| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        let request = Request {
+            variant: "",
+            base: &[],
+            system: &[],
+            added: &added,
+            removed: &removed,
+            recommends: false,
+        };
+        let error = |missing: &[&str]| {
+            let missing: Vec<String> = missing.iter().map(|word| (*word).to_owned()).collect();
+            there_are_no(&missing, &BTreeSet::new(), &request)
+        };
+        let both = error(&["nginz", "lost", "nanno"]);
+        let expected = [("addpkg", "nginz=1"), ("addpkg", "lost:amd64"), ("removepkg", "nanno")];
+        assert_eq!(both.subjects(), expected.map(|(setting, item)| Subject::item(setting, item)));
+        let [one, other] = both.hints() else { panic!("{both:?}") };
+        assert!(one.contains("--removepkg") && other.contains("--addpkg"), "{both:?}");
+        let [hint] = &error(&["nanno"]).hints().to_vec()[..] else { panic!("more than one hint") };
+        assert!(hint.contains("--removepkg") && !hint.contains("--addpkg"), "{hint}");
+        assert!(error(&["linux-image"]).subjects().is_empty());
     }
 
     #[test]

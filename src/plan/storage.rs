@@ -29,23 +29,18 @@ pub(super) struct Storage {
 }
 
 impl Storage {
-    /// Reads options and partition file.
-    ///
-    /// # Errors
-    ///
-    /// A configuration error where the file is wrong, or there is no such table; a size that is none.
-    pub(super) fn read(appliance: &Appliance) -> Result<Storage> {
-        let mut problems = Problems::default();
-        let table = problems.keep(table(appliance.disks.label.as_deref()).about("label"));
+    /// Reads options and partition file. What is wrong goes to `problems`: a file, a size that is none, or the name
+    /// of a table, beside which sizes and file are read with the usual one.
+    pub(super) fn read(appliance: &Appliance, problems: &mut Problems) -> Option<Storage> {
+        let table = problems.keep(table(appliance.disks.label.as_deref()).about("label")).unwrap_or_default();
         let part = appliance.disks.part.as_deref();
         let sizes = problems.keep(Sizes::read(&appliance.sizes));
         let file = problems.keep(part.map(part_file::load).transpose().about("part"));
-        problems.told()?;
-        let (table, sizes) = (table.unwrap_or_default(), sizes.unwrap_or_default());
-        let Some(PartFile { disks, places, warnings }) = file.flatten() else {
+        let (sizes, file) = (sizes?, file?);
+        let Some(PartFile { disks, places, warnings }) = file else {
             let (wishes, settings): (_, Vec<&str>) = sizes.wishes().into_iter().unzip();
             let place = |name| appliance.origins.problem(&Subject::setting(name));
-            return Ok(Storage {
+            return Some(Storage {
                 table,
                 disks: vec![DiskWish { size: sizes.disk, wishes }],
                 places: vec![settings.into_iter().map(place).collect()],
@@ -54,7 +49,7 @@ impl Storage {
         };
         let warnings = warnings.iter().map(ToString::to_string).collect();
         let places = places.into_iter().map(|disk| disk.into_iter().map(Some).collect()).collect();
-        Ok(Storage { table, disks, places, warnings })
+        Some(Storage { table, disks, places, warnings })
     }
 
     /// Where everything lies on the disks, whose images are named after `stem`; `seed` decides the identifiers
@@ -268,7 +263,10 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let mut appliance = Appliance::default();
         appliance.disks.part = Some(path);
-        Storage::read(&appliance).unwrap()
+        let mut problems = Problems::default();
+        let storage = Storage::read(&appliance, &mut problems);
+        problems.told().unwrap();
+        storage.unwrap()
     }
 
     /// The lines of a file that an error names.
@@ -299,7 +297,9 @@ mod tests {
             ("root 1000\n---\n/srv 16 vg=snapshot\n", vec![]),
             ("root 1000\n/srv 100\n---\n# big\n/data 3T\n", vec![5]),
             ("root 1000\n/a 16777215T\n/b 16777215T\n", vec![1]),
-            (&format!("root 1000\n---\n{many}"), vec![3]),
+            // The first one that gets no number.
+            (&format!("root 1000\n---\n{many}"), vec![3 + 128]),
+            (&format!("root 1000\n{many}"), vec![2 + 125]),
         ] {
             let planned = of_part_file(text).plan(suite, "amd64", ("vm", "qcow2"), Uuid::nil());
             assert_eq!(planned.map_or_else(|error| lines(&error), |_| vec![]), expected, "{text}");

@@ -11,8 +11,12 @@ use std::path::{Path, PathBuf};
 use super::{TemplateFile, checks};
 use crate::digest;
 use crate::error::{Context, Error, Kind, Result};
+use crate::host::named_file::NamedFile;
 use crate::templates::names::{EXTENSION, Found, Machine};
 use crate::templates::{Template, Templates};
+
+/// What to do where a file cannot be a template.
+const CURE: &str = "A template is a text file of at most 1 MiB: write one, or take the file away.";
 
 /// Where templates of the whole host are.
 const OF_THE_HOST: &str = "/etc/rvmb/templates";
@@ -79,8 +83,7 @@ fn read_place(files: &[TemplatePath], machine: Machine<'_>, templates: &mut Temp
                     continue;
                 }
                 here.push((template, path));
-                let added = checks::text_file("the template", path)
-                    .and_then(|text| templates.add(template, path, text));
+                let added = text(path).and_then(|text| templates.add(template, path, text));
                 problems.extend(added.err());
             }
             Found::Other => {}
@@ -97,8 +100,13 @@ fn read_place(files: &[TemplatePath], machine: Machine<'_>, templates: &mut Temp
     problems
 }
 
-/// Files in a directory that look like templates and that nobody would find: at the wrong level, or without the
-/// ending.
+/// The text of a template.
+fn text(path: &Path) -> Result<String> {
+    checks::text_of(NamedFile { option: "the template", path, cure: CURE }, CURE)
+}
+
+/// Files in a directory that look like templates for the machine and that nobody would find: at the wrong level,
+/// or without the ending.
 fn strangers(place: &Path, machine: Machine<'_>) -> Result<Vec<PathBuf>> {
     let is_template = |path: &Path| path.extension().is_some_and(|extension| extension == EXTENSION);
     let mut strangers = Vec::new();
@@ -110,6 +118,10 @@ fn strangers(place: &Path, machine: Machine<'_>) -> Result<Vec<PathBuf>> {
             continue;
         }
         let plugin = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // What is for other machines is left alone.
+        if !plugins(machine).contains(&plugin.as_str()) {
+            continue;
+        }
         for inner in entries(&path)? {
             let name = inner.file_name().unwrap_or_default().to_string_lossy();
             let lacks_ending = !inner.is_dir() && matches!(machine.find(&plugin, &name), Found::Template(_));
@@ -123,12 +135,17 @@ fn strangers(place: &Path, machine: Machine<'_>) -> Result<Vec<PathBuf>> {
     Ok(strangers)
 }
 
+/// The directories that have templates for the machine.
+fn plugins(machine: Machine<'_>) -> [&str; 3] {
+    [machine.distro, machine.hypervisor, "libvirt"]
+}
+
 /// What is said of such a file, with the place that it may be meant for.
 fn stranger(path: &Path, place: &Path, machine: Machine<'_>) -> Error {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.strip_suffix(&format!(".{EXTENSION}")).unwrap_or(&name);
-    let plugins = [machine.distro, machine.hypervisor, "libvirt"];
-    let plugin = plugins.into_iter().find(|plugin| matches!(machine.find(plugin, stem), Found::Template(_)));
+    let is_there = |plugin: &&str| matches!(machine.find(plugin, stem), Found::Template(_));
+    let plugin = plugins(machine).into_iter().find(is_there);
     let error = Error::config(format!("{} is at no place where templates are looked for", path.display()));
     error.hint(match plugin {
         Some(plugin) => {
@@ -166,6 +183,7 @@ fn files(place: &Path) -> Result<Vec<TemplatePath>> {
     Ok(files)
 }
 
+/// What is in a directory, sorted, without what hides behind a dot: `.git`, or what editors leave.
 fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     let context = || format!("reading the templates in {}", directory.display());
     let entries = match std::fs::read_dir(directory) {
@@ -174,6 +192,9 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     };
     let paths: std::io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
     let mut paths = paths.context(Kind::Config, context)?;
+    let is_hidden =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    paths.retain(|path| !is_hidden(path));
     paths.sort();
     Ok(paths)
 }
@@ -236,6 +257,12 @@ mod tests {
             ("debian/deep/network.tmpl", ""),
             ("kvm/README", ""),
             ("note.tmpl", ""),
+            // Neither other machines' nor what hides is looked at.
+            ("ubuntu/deep/network.tmpl", ""),
+            (".git/objects/a.tmpl", ""),
+            (".git/b.tmpl", ""),
+            ("debian/.hosts.tmpl", ""),
+            ("debian/.old/hosts.tmpl", ""),
         ]);
         let error = read(&[(room.path().into(), true)], MACHINE).unwrap_err();
         let hints: Vec<String> = error.parts().iter().map(|part| part.hints()[0].clone()).collect();

@@ -2,6 +2,7 @@
 //! `name/suite`, and `name-` for one that is to go. The words reach apt as they are; they are read here to
 //! tell what is wrong with them before apt is asked.
 
+use super::checks;
 use super::problems::Problems;
 use crate::error::{About, Error, Result, Subject};
 
@@ -121,13 +122,15 @@ const ARCHITECTURES: [&str; 20] = [
     "sparc64",
 ];
 
-/// What to do about names with colons between them, where a list is meant.
+/// What to do about words with blanks or semicolons between them, or names with colons, where a list is meant.
 fn list_hint(word: &str) -> Option<String> {
-    let names: Vec<&str> = word.split(':').collect();
-    let is_name = |name: &&str| Word::read(name).is_some_and(|word| word.is_plain());
-    (names.len() > 1 && names.iter().all(is_name))
-        .then(|| format!("A list has commas: {}; NAME:ARCHITECTURE is one package.", names.join(",")))
+    let is_name = |name: &str| Word::read(name).is_some_and(|word| word.is_plain());
+    checks::list_hint(word, &[' ', '\t', ';'], |item| Word::read(item).is_some())
+        .or_else(|| checks::list_hint(word, &[':'], is_name).map(|hint| format!("{hint} {ONE_PACKAGE}")))
 }
+
+/// What a colon is for.
+const ONE_PACKAGE: &str = "NAME:ARCHITECTURE is one package.";
 
 /// The words of --addpkg that install, and those of it and of --removepkg that remove, the latter as
 /// `name` or `name:architecture`.
@@ -205,6 +208,19 @@ fn of_the_machine<'a>(word: Word<'a>, architecture: &str) -> Result<Word<'a>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_have_commas() {
+        for (text, hint) in [
+            ("vim curl", Some("A list has commas: vim,curl.")),
+            ("vim=1; curl^", Some("A list has commas: vim=1,curl^.")),
+            ("vim:curl", Some("A list has commas: vim,curl. NAME:ARCHITECTURE is one package.")),
+            ("vim Curl", None),
+            ("vim;", None),
+        ] {
+            assert_eq!(list_hint(text).as_deref(), hint, "{text}");
+        }
+    }
 
     #[test]
     fn words_are_apts() {

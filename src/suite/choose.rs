@@ -115,20 +115,30 @@ impl Suite {
             .filter(|(_, packages)| packages.contains_key(architecture))
             .map(|(name, _)| name.as_str())
             .collect();
-        let title = self.title();
         if known.is_empty() {
             return Err(self.cannot_boot(architecture, "kernel"));
         }
         let message = if flavours.contains_key(flavour) {
-            format!("{title} has kernel flavour `{flavour}`, but not for {architecture}")
+            format!("{} has kernel flavour `{flavour}`, but not for {architecture}", self.title())
         } else {
-            format!("{title} has no kernel flavour `{flavour}`")
+            format!("{} has no kernel flavour `{flavour}`", self.title())
         };
-        let mut error = Error::config(message);
-        if let Some(hint) = near::question(flavour, known.iter().copied()) {
-            error = error.hint(hint);
+        Err(of_flavours(message, flavour, &known)
+            .hint(format!("The flavours for {architecture} are {}.", known.join(", "))))
+    }
+
+    /// Whether there is a kernel of this flavour for any architecture.
+    ///
+    /// # Errors
+    ///
+    /// A configuration error where there is none.
+    pub fn knows_flavour(&self, flavour: &str) -> Result<()> {
+        let known: Vec<&str> = self.kernel.flavours.keys().map(String::as_str).collect();
+        if known.contains(&flavour) {
+            return Ok(());
         }
-        Err(error.hint(format!("The flavours for {architecture} are {}.", known.join(", "))))
+        let message = format!("{} has no kernel flavour `{flavour}`", self.title());
+        Err(of_flavours(message, flavour, &known).hint(format!("The flavours are {}.", known.join(", "))))
     }
 
     /// The boot loader's packages for `architecture`.
@@ -156,6 +166,15 @@ impl Suite {
         let bootable = self.bootable_architectures().join(", ");
         Error::config(format!("no {what} is known for {} on {architecture}", self.title()))
             .hint(format!("Machines of this release can be made for {bootable}."))
+    }
+}
+
+/// An error about a flavour, with near matches.
+fn of_flavours(message: String, flavour: &str, known: &[&str]) -> Error {
+    let error = Error::config(message);
+    match near::question(flavour, known.iter().copied()) {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }
 

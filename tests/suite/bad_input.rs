@@ -94,6 +94,8 @@ const SIZES: &[Case] = &[
 const NETWORKS: &[Case] = &[
     bad("--ip 192.168.1.300", CONFIG, &["--ip", "192.168.1.300"]),
     bad("--ip nonsense", CONFIG, &["--ip", "nonsense"]),
+    bad("--ip 10.0.0.5/24␣10.0.0.6/24", CONFIG, &["--ip", "10.0.0.5/24,10.0.0.6/24"]),
+    bad("--ip 10.0.0.5/24 --dns 10.0.0.1;10.0.0.2", CONFIG, &["--dns", "10.0.0.1,10.0.0.2"]),
     bad("--ip 10.0.0.5/33", CONFIG, &["--ip", "33"]),
     bad("--ip 2001:db8::g/64", CONFIG, &["--ip", "2001:db8::g"]),
     bad("--ip 224.0.0.5", CONFIG, &["224.0.0.5"]),
@@ -182,6 +184,13 @@ const CONFIGURATIONS: &[Case] = &[
     cfg("[debian]\npart = nowhere.part\ncopy = nowhere.list\n", &["bad.cfg:2", "bad.cfg:3"]),
     cfg("[debian]\ndestdir = motd\nkeyring = nowhere\n", &["bad.cfg:2", "bad.cfg:3"]),
     cfg("[debian]\nrootpass = $6$abc$def\n", &["bad.cfg:2:1", "begins like a hash"]),
+    cfg("[kvm]\nfoo\nrootsiz = 1G\nmem = 1X\nlock-user = maybe\n[kvn]\n",
+        &["bad.cfg:2:1", "bad.cfg:3:1", "bad.cfg:4:7", "bad.cfg:5:13", "bad.cfg:6:2", "5 places"]),
+    cfg("[kvm]\nlabel = bsd\nrootsize = 1M\n", &["bad.cfg:2:9", "bad.cfg:3:12"]),
+    cfg("[kvm]\narch = amd46\nflavour = clod\n", &["bad.cfg:2:8", "bad.cfg:3:11", "`cloud`"]),
+    cfg("[kvm]\npass-file = nowhere\n", &["bad.cfg:2:13", "reading --pass-file nowhere: No such file", "first line"]),
+    cfg("[kvm]\ntemplates = folders\n", &["2 problems", "bad.cfg:2:13"]),
+    cfg("[kvm]\nuid = bob\n", &["bad.cfg:2:7", "from 1000 to 59999"]),
     file("--config bad", b"[kvm]\nname = \xff\xfe\n", &["bad"]),
     bad("--config nowhere.cfg", CONFIG, &["nowhere.cfg", "No such file or directory", "--config"]),
     bad("--config .", CONFIG, &[". is not a file"]),
@@ -209,7 +218,7 @@ const NAMES: &[Case] = &[
     bad("--user bob:x", CONFIG, &["bob:x"]),
     bad("--name a:b", CONFIG, &["a:b", "colon"]),
     bad("--uid 0", CONFIG, &["--uid 0", "1000 to 59999"]),
-    bad("--uid bob", USAGE, &["--uid", "bob"]),
+    bad("--uid bob", USAGE, &["--uid", "bob", "from 1000 to 59999"]),
     bad("--gid 99999", CONFIG, &["--gid 99999", "1000 to 59999"]),
     bad("--gid staff", USAGE, &["--gid", "staff"]),
     bad("--lang de_DEE.UTF-8", CONFIG, &["de_DEE", "de_DE.UTF-8"]),
@@ -222,7 +231,7 @@ const NAMES: &[Case] = &[
     bad("--pass a --pass-file password", USAGE, &["--pass", "--pass-file"]),
     bad("--pass-file nowhere", CONFIG, &["nowhere"]),
     file("--pass-file bad", b"\n", &["bad"]),
-    bad("--rootpass-file .", CONFIG, &["reading"]),
+    bad("--rootpass-file .", CONFIG, &["--rootpass-file . is not a file", "first line is the password"]),
 ];
 
 #[rustfmt::skip]
@@ -237,6 +246,7 @@ const ARCHIVES: &[Case] = &[
     bad("--arch s390x", CONFIG, &["s390x", "amd64"]),
     bad("--flavour clod", CONFIG, &["clod", "cloud"]),
     bad("--variant full", CONFIG, &["full", "minbase"]),
+    bad("--components main␣contrib", CONFIG, &["main,contrib"]),
     bad("--components nonfree", CONFIG, &["nonfree", "non-free"]),
     bad("--mirror nonsense", CONFIG, &["--mirror", "nonsense", "http://"]),
     bad("--mirror ftp://ftp.example/debian", CONFIG, &["--mirror", "ftp://", "http://"]),
@@ -264,6 +274,8 @@ const ARCHIVES: &[Case] = &[
 const PACKAGES: &[Case] = &[
     bad("--addpkg Nginx", CONFIG, &["Nginx", "name=version"]),
     bad("--addpkg x;y", CONFIG, &["x;y"]),
+    bad("--addpkg vim;curl", CONFIG, &["A list has commas: vim,curl"]),
+    bad("--addpkg vim␣curl", CONFIG, &["A list has commas: vim,curl"]),
     bad("--addpkg ?essential", CONFIG, &["?essential"]),
     bad("--addpkg --yes", USAGE, &["--yes"]),
     bad("--addpkg=--yes", CONFIG, &["--yes"]),
@@ -282,6 +294,7 @@ const SCRIPTS: &[Case] = &[
     bad("--exec nowhere.sh", CONFIG, &["--exec"]),
     bad("--exec setup.sh", CONFIG, &["--exec"]),
     bad("--exec .", CONFIG, &["--exec"]),
+    bad("--templates folders", CONFIG, &["the template folders/debian/hosts.tmpl is not a file", "A template is a text file"]),
     bad("--templates nowhere", CONFIG, &["--templates"]),
     bad("--templates motd", CONFIG, &["--templates"]),
     bad("--ssh-key nowhere.pub", CONFIG, &["--ssh-key", "nowhere.pub"]),
@@ -325,6 +338,10 @@ fn fault(case: &Case) -> Option<String> {
         std::fs::write(desk.work().join(name), content).expect("writing the file");
     }
     run(program("mkfifo").arg(desk.work().join("fifo"))).well();
+    for name in ["hosts", "fstab"] {
+        let template = desk.work().join(format!("folders/debian/{name}.tmpl"));
+        std::fs::create_dir_all(template).expect("making a directory");
+    }
     let before = everything_below(&desk.room());
     let mut answer = ask(&desk, case);
     if answer.elapsed > AT_ONCE {

@@ -40,8 +40,6 @@ pub(super) fn problems(headers: &[Word], entries: &[Entry], known: Known<'_>) ->
         problems.extend(problem_of_value(entry, setting, entries));
         problems.extend(problem_of_pair(entry, setting, entries));
     }
-    // In the order in which they stand, file by file.
-    problems.sort_by_key(|problem| (problem.file.clone(), problem.line, problem.column));
     problems
 }
 
@@ -113,8 +111,7 @@ fn problem_of_value(entry: &Entry, setting: &Setting, entries: &[Entry]) -> Opti
             entry.key.problem(message, Some(settings::NO_PASSWORD.to_owned()))
         });
     }
-    let message = setting.check(&text).err()?;
-    Some(entry.start().problem(message, None))
+    Some(entry.start().problem_of(&setting.check(&text).err()?))
 }
 
 /// The value of a setting, with names of its own section and of `[DEFAULT]` replaced. A name may also be

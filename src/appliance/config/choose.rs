@@ -96,8 +96,8 @@ pub fn appliance(choices: &[Choice<'_>]) -> Result<Appliance> {
     let mut appliance = Appliance::default();
     let mut problems = Vec::new();
     for choice in choices {
-        if let Err(message) = choice.setting.set(&mut appliance, &choice.text) {
-            problems.push(choice.entry.start().problem(message, None));
+        if let Err(error) = choice.setting.set(&mut appliance, &choice.text) {
+            problems.push(choice.entry.start().problem_of(&error));
         }
         appliance.origins.note_entry(choice.setting, choice.entry);
     }

@@ -45,15 +45,16 @@ impl Configuration {
         let mut entries = Vec::new();
         let mut problems = Vec::new();
         for (file, text) in texts {
-            match parse(file, text) {
-                Ok(parsed) => {
-                    headers.extend(parsed.headers);
-                    entries.extend(parsed.entries);
-                }
-                Err(found) => problems.extend(found),
-            }
+            let (parsed, found) = parse::parse_all(file, text);
+            headers.extend(parsed.headers);
+            entries.extend(parsed.entries);
+            problems.extend(found);
         }
         problems.extend(check::problems(&headers, &entries, known));
+        problems.sort_by_key(|problem| {
+            let file = texts.iter().position(|(file, _)| *file == problem.file);
+            (file, problem.line, problem.column)
+        });
         let files = texts.iter().map(|(file, _)| file.clone()).collect();
         if problems.is_empty() { Ok(Configuration { entries, files }) } else { Err(problems) }
     }

@@ -10,7 +10,7 @@
 //!
 //! What differs: a byte order mark in front is passed over, and every wrong line is told, not the first.
 
-use crate::error::Problem;
+use crate::error::{Error, Problem};
 
 /// What a file says, in its order. Whether it means something is not looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,6 +105,11 @@ impl Word {
         Some(self.part(start, item.len()))
     }
 
+    /// An error about this piece, with its first cure.
+    pub(super) fn problem_of(&self, error: &Error) -> Problem {
+        self.problem(error.to_string(), error.hints().first().cloned())
+    }
+
     /// A problem with this piece.
     pub(in crate::appliance) fn problem(&self, message: impl Into<String>, help: Option<String>) -> Problem {
         Problem {
@@ -125,14 +130,24 @@ fn is_space(character: char) -> bool {
 }
 
 /// Reads the text of the configuration file that is called `file`.
+///
+/// # Errors
+///
+/// Every line that cannot be read.
 pub fn parse(file: &str, text: &str) -> Result<Parsed, Vec<Problem>> {
+    let (parsed, problems) = parse_all(file, text);
+    if problems.is_empty() { Ok(parsed) } else { Err(problems) }
+}
+
+/// The same with what the other lines say, where some cannot be read.
+pub(super) fn parse_all(file: &str, text: &str) -> (Parsed, Vec<Problem>) {
     // Python reads files with universal line ends.
     let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
     let mut reader = Reader::default();
     for (index, line) in text.lines().enumerate() {
         reader.line(&Line { file, text: line, number: index + 1 });
     }
-    if reader.problems.is_empty() { Ok(reader.parsed) } else { Err(reader.problems) }
+    (reader.parsed, reader.problems)
 }
 
 /// A line of the file.
@@ -169,6 +184,8 @@ struct Reader {
     parsed: Parsed,
     problems: Vec<Problem>,
     section: Option<Word>,
+    /// Whether the last header could not be read: what its settings are for is not known.
+    is_astray: bool,
     /// How deep the last section or setting is indented, in characters.
     indent: usize,
     /// Whether a line that is deeper continues the last setting.
@@ -207,6 +224,7 @@ impl Reader {
     fn header(&mut self, name: Word) {
         self.parsed.headers.push(name.clone());
         self.section = Some(name);
+        self.is_astray = false;
         self.open = false;
     }
 
@@ -217,6 +235,8 @@ impl Reader {
             let first = line.text.get(start..).and_then(|text| text.find(is_space));
             let word = line.exact(start, first.map_or(end, |length| start + length));
             let (message, help) = if word.text.starts_with('[') {
+                self.is_astray = true;
+                self.open = false;
                 ("the line is no section header", "Write the name between brackets, such as [kvm].")
             } else {
                 ("the line is no setting", "Write `key = value`, and start a comment with `#`.")
@@ -237,6 +257,10 @@ impl Reader {
             self.problems.push(key.problem("the setting stands above the first section", help));
             return;
         };
+        if self.is_astray {
+            self.open = false;
+            return;
+        }
         self.parsed.entries.push(Entry {
             section: section.clone(),
             name: key.text.to_lowercase(),

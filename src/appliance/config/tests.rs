@@ -153,6 +153,15 @@ fn each_problem_has_its_place() {
 }
 
 #[test]
+fn a_line_that_cannot_be_read_hides_no_other() {
+    let text = "[kvn]\nfoo\nadpkg = x\n[kvm]\nlock-user = maybe\nmem = 1X\n[debian\nxen-kernel = k\nfoo\n[debian]\nbar\n";
+    let problems = read(&[text]).unwrap_err();
+    let lines: Vec<usize> = problems.iter().map(|problem| problem.line).collect();
+    // What stands below a header that cannot be read may be meant for any machine.
+    assert_eq!(lines, [1, 2, 3, 5, 6, 7, 9, 11], "{problems:?}");
+}
+
+#[test]
 fn a_password_is_not_shown() {
     for text in [
         "[kvm]\npas = hunter2\n",
@@ -169,7 +178,7 @@ fn a_password_is_not_shown() {
 fn all_problems_of_all_files_come_at_once() {
     let problems = read(&["[DEFAULT]\nsuit = jammy\n", "broken\n"]).unwrap_err();
     let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
-    assert_eq!(told, ["1.cfg:1:1: the line is no setting", "0.cfg:2:1: there is no setting `suit`"]);
+    assert_eq!(told, ["0.cfg:2:1: there is no setting `suit`", "1.cfg:1:1: the line is no setting"]);
 
     let room = tempfile::tempdir().unwrap();
     let wrong = room.path().join("wrong.cfg");

@@ -8,9 +8,11 @@ mod exclusive;
 mod secret;
 mod table;
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::model::Appliance;
+use crate::error::{Error, Result};
 use crate::host::access::without_login;
 use crate::units::Size;
 
@@ -26,8 +28,8 @@ enum Field {
     Paths(fn(&mut Appliance) -> &mut Vec<PathBuf>),
     /// A size, which stays text.
     Size(fn(&mut Appliance) -> &mut Option<String>),
-    /// A number, which stays text.
-    Number(fn(&mut Appliance) -> &mut Option<String>),
+    /// A number, which stays text, and what it may be.
+    Number(&'static RangeInclusive<u32>, fn(&mut Appliance) -> &mut Option<String>),
     Switch(fn(&mut Appliance) -> &mut bool),
     /// One of these words.
     Choice(&'static [&'static str], fn(&mut Appliance) -> &mut Option<String>),
@@ -82,6 +84,14 @@ pub struct Setting {
 /// Formats of disks that VirtualBox gets.
 pub const VBOX_DISK_FORMATS: &[&str] = &["vdi", "vmdk"];
 
+/// Ids of ordinary users and of their groups: Debian Policy 9.2.2. Below are those of the system, where
+/// useradd may find an id taken; above are reserved ones, and from 65536 on such as a user namespace of
+/// rvmb's does not have.
+pub const ORDINARY_IDS: RangeInclusive<u32> = 1000..=59999;
+
+/// How many processors a machine may be asked for.
+pub const PROCESSORS: RangeInclusive<u32> = 1..=u32::MAX;
+
 /// Bootstrap tools.
 pub const BOOTSTRAP_TOOLS: &[&str] = &["auto", "debootstrap", "mmdebstrap"];
 
@@ -114,8 +124,12 @@ pub fn canonical(name: &str) -> String {
 }
 
 impl Setting {
-    /// Reads `text` into the appliance. The error says what is wrong with the text.
-    pub fn set(&self, appliance: &mut Appliance, text: &str) -> Result<(), String> {
+    /// Reads `text` into the appliance.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Kind::Config`], with what is wrong with the text, or with the file that it names.
+    pub fn set(&self, appliance: &mut Appliance, text: &str) -> Result<()> {
         let text = text.trim();
         match self.field {
             Field::Text(at) | Field::Secret(at) => *at(appliance) = Some(text.to_owned()),
@@ -123,32 +137,38 @@ impl Setting {
             Field::Path(at) => *at(appliance) = Some(PathBuf::from(text)),
             Field::Paths(at) => *at(appliance) = split_list(text).into_iter().map(PathBuf::from).collect(),
             Field::Size(at) => {
-                text.parse::<Size>().map_err(|error| error.to_string())?;
+                text.parse::<Size>().map_err(|error| Error::config(error.to_string()))?;
                 *at(appliance) = Some(text.to_owned());
             }
-            Field::Number(at) => {
-                number(text)?;
+            Field::Number(range, at) => {
+                number(text, range).map_err(Error::config)?;
                 *at(appliance) = Some(text.to_owned());
             }
-            Field::Switch(at) => *at(appliance) = switch(text)?,
+            Field::Switch(at) => *at(appliance) = switch(text).map_err(Error::config)?,
             Field::Choice(words, at) => {
                 if !words.contains(&text) {
-                    return Err(format!("`{text}` is none of {}", words.join(", ")));
+                    return Err(Error::config(format!("`{text}` is none of {}", words.join(", "))));
                 }
                 *at(appliance) = Some(text.to_owned());
             }
             Field::SecretFile(at) => {
-                *at(appliance) = Some(read_secret(Path::new(text)).map_err(|error| error.to_string())?);
+                *at(appliance) = Some(read_secret(&format!("--{}", self.name), Path::new(text))?);
             }
         }
         Ok(())
     }
 
     /// The same without an appliance, and without looking at any file.
-    pub fn check(&self, text: &str) -> Result<(), String> {
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Kind::Config`], with what is wrong with the text.
+    pub fn check(&self, text: &str) -> Result<()> {
         match self.field {
             Field::SecretFile(_) if text.trim() == STANDARD_INPUT => {
-                Err(format!("`{STANDARD_INPUT}`, standard input, can only be given on the command line"))
+                let what =
+                    format!("`{STANDARD_INPUT}`, standard input, can only be given on the command line");
+                Err(Error::config(what))
             }
             Field::SecretFile(_) => Ok(()),
             _ => self.set(&mut Appliance::default(), text),
@@ -182,9 +202,11 @@ impl Setting {
     }
 }
 
-/// Reads a number. The error says what is wrong with the text.
-pub fn number(text: &str) -> Result<u32, String> {
-    text.trim().parse().map_err(|_| format!("`{text}` is not a whole number from 0 to {}", u32::MAX))
+/// Reads a number, which may still lie beside the `range` that it is to be in. The error says what is wrong with
+/// the text.
+pub fn number(text: &str, range: &RangeInclusive<u32>) -> Result<u32, String> {
+    let (first, last) = (range.start(), range.end());
+    text.trim().parse().map_err(|_| format!("`{text}` is not a whole number from {first} to {last}"))
 }
 
 /// Splits a list at commas and line ends. Never at a colon: `libc6:i386` is one package.
@@ -205,7 +227,7 @@ fn switch(text: &str) -> Result<bool, String> {
 mod tests {
     use super::*;
 
-    fn set(name: &str, text: &str) -> Result<Appliance, String> {
+    fn set(name: &str, text: &str) -> Result<Appliance> {
         let mut appliance = Appliance::default();
         find(name).expect("a known setting").set(&mut appliance, text)?;
         Ok(appliance)
@@ -233,9 +255,12 @@ mod tests {
     #[test]
     fn wrong_text_is_named() {
         for (name, text) in [("mem", "1X"), ("uid", "-1"), ("cpus", "two"), ("lock-user", "maybe")] {
-            assert!(set(name, text).unwrap_err().contains(text.trim_start_matches('1')), "{name}={text}");
+            let error = set(name, text).unwrap_err();
+            assert!(error.message().contains(text.trim_start_matches('1')), "{name}={text}");
         }
-        assert!(set("pass-file", "/nonexistent/file").unwrap_err().contains("/nonexistent/file"));
+        let error = set("pass-file", "/nonexistent/file").unwrap_err();
+        assert_eq!(error.message(), "reading --pass-file /nonexistent/file");
+        assert!(error.hints()[0].contains("first line is the password"), "{error:?}");
     }
 
     #[test]

@@ -19,18 +19,19 @@ const SECRET_LIMIT: u64 = 64 * 1024;
 pub const NO_PASSWORD: &str =
     "Leave it out for root, who then cannot log in by password; lock the first user's with --lock-user.";
 
-/// The first line of a file, for a value that must not stand in a command line; `-` is standard input.
+/// The first line of a file that `option` names, for a value that must not stand in a command line; `-` is standard
+/// input.
 ///
 /// # Errors
 ///
 /// [`Kind::Config`] where it cannot be read, or is empty.
-pub fn read_secret(path: &Path) -> Result<String> {
+pub fn read_secret(option: &str, path: &Path) -> Result<String> {
     let (text, place) = if path == Path::new(STANDARD_INPUT) {
         let text = bounded(std::io::stdin().lock());
         let reading = || "reading a password from standard input".to_owned();
         (text.context(Kind::Config, reading).map_err(|error| error.hint(CURE))?, "standard input".to_owned())
     } else {
-        (text_of(path)?, path.display().to_string())
+        (text_of(option, path)?, path.display().to_string())
     };
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
@@ -39,11 +40,10 @@ pub fn read_secret(path: &Path) -> Result<String> {
 }
 
 /// The text of a file.
-fn text_of(path: &Path) -> Result<String> {
-    let reading = || format!("reading a password from {}", path.display());
-    let file = NamedFile { option: "", path, cure: CURE };
-    let bytes = file.read(SECRET_LIMIT).map_err(|error| error.within(reading()))?;
-    String::from_utf8(bytes).map_err(|_| Error::config(format!("{}: it is no text", reading())).hint(CURE))
+fn text_of(option: &str, path: &Path) -> Result<String> {
+    let bytes = NamedFile { option, path, cure: CURE }.read(SECRET_LIMIT)?;
+    String::from_utf8(bytes)
+        .map_err(|_| Error::config(format!("{option} {} is no text", path.display())).hint(CURE))
 }
 
 /// What `source` has, where it is not longer than the limit.
@@ -62,7 +62,7 @@ mod tests {
     use crate::appliance::Appliance;
     use crate::appliance::settings::find;
 
-    fn set(name: &str, text: &str) -> Result<Appliance, String> {
+    fn set(name: &str, text: &str) -> Result<Appliance> {
         let mut appliance = Appliance::default();
         find(name).expect("a known setting").set(&mut appliance, text)?;
         Ok(appliance)
@@ -77,11 +77,11 @@ mod tests {
         assert!(
             find("pass-file").unwrap().check("-").is_err() && find("pass-file").unwrap().check("x").is_ok()
         );
-        let endless = read_secret(Path::new("/dev/zero")).unwrap_err();
+        let endless = read_secret("--pass-file", Path::new("/dev/zero")).unwrap_err();
         assert!(endless.to_string().contains("larger than 64 KiB"), "{endless}");
         for empty in ["", "\n", "\nsecond\n", "\r\n"] {
             std::fs::write(file.path(), empty).unwrap();
-            assert!(set("rootpass-file", &text).unwrap_err().ends_with("is empty"), "{empty:?}");
+            assert!(set("rootpass-file", &text).unwrap_err().message().ends_with("is empty"), "{empty:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Every setting: its name, where its value lives, and the machines that it is for.
 
-use super::{BOOTSTRAP_TOOLS, Field, Scope, Setting, VBOX_DISK_FORMATS};
+use super::{BOOTSTRAP_TOOLS, Field, ORDINARY_IDS, PROCESSORS, Scope, Setting, VBOX_DISK_FORMATS};
 
 const fn setting(name: &'static str, field: Field) -> Setting {
     Setting { name, scope: Scope::Every, field }
@@ -44,8 +44,8 @@ pub static SETTINGS: &[Setting] = &[
     setting("pass-file", Field::SecretFile(|a| &mut a.users.password)),
     setting("rootpass", Field::Secret(|a| &mut a.users.root_password)),
     setting("rootpass-file", Field::SecretFile(|a| &mut a.users.root_password)),
-    setting("uid", Field::Number(|a| &mut a.users.uid)),
-    setting("gid", Field::Number(|a| &mut a.users.gid)),
+    setting("uid", Field::Number(&ORDINARY_IDS, |a| &mut a.users.uid)),
+    setting("gid", Field::Number(&ORDINARY_IDS, |a| &mut a.users.gid)),
     setting("lock-user", Field::Switch(|a| &mut a.users.lock)),
     setting("ssh-key", Field::Path(|a| &mut a.users.root_keys)),
     setting("ssh-user-key", Field::Path(|a| &mut a.users.user_keys)),
@@ -54,7 +54,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("lang", Field::Text(|a| &mut a.locale)),
     setting("timezone", Field::Text(|a| &mut a.timezone)),
     setting("mem", Field::Size(|a| &mut a.memory)),
-    setting("cpus", Field::Number(|a| &mut a.cpus)),
+    setting("cpus", Field::Number(&PROCESSORS, |a| &mut a.cpus)),
     setting("ip", Field::List(|a| &mut a.network.addresses)),
     setting("mask", Field::Text(|a| &mut a.network.mask)),
     setting("net", Field::Text(|a| &mut a.network.network)),

@@ -138,7 +138,7 @@ impl Planner<'_> {
         Error::all(sizes.filter_map(Result::err).collect())?;
         let mut partitions = self.boot_partitions(number);
         let reserved: Vec<u32> = partitions.iter().map(|partition| partition.number).collect();
-        let numbered = place::numbered(place::units(items)?, table, &reserved)?;
+        let numbered = place::numbered(place::units(items)?, items, table, (number, &reserved))?;
         let mut start = GPT_MARGIN;
         for partition in &mut partitions {
             partition.start = start;

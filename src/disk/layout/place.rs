@@ -3,7 +3,7 @@
 use super::{GPT_MARGIN, Item, MAXIMUM_DISK, round_up, too_large, too_small};
 use crate::disk::lvm::{DATA_START, EXTENT};
 use crate::disk::mbr::RECORD_ROOM;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Subject};
 use crate::plan::Table;
 use crate::units::Size;
 
@@ -36,6 +36,15 @@ impl Unit<'_> {
             Unit::Plain(item) => item.grows,
             Unit::Group { items, .. } => items.iter().any(|item| item.grows),
             Unit::Extended => false,
+        }
+    }
+
+    /// The first of what is wanted that lies in it.
+    fn first(&self) -> Option<&Item<'_>> {
+        match self {
+            Unit::Plain(item) => Some(item),
+            Unit::Group { items, .. } => items.first().copied(),
+            Unit::Extended => None,
         }
     }
 
@@ -93,21 +102,26 @@ pub(super) struct Numbered<'a> {
 }
 
 /// Gives numbers in the order of the wishes, and puts partitions into the order of their places: what grows is
-/// last, and always a primary partition.
+/// last, and always a primary partition. An error is about the first of `items` that gets no number; `disk` is the
+/// number of their disk.
 pub(super) fn numbered<'a>(
     units: Vec<Unit<'a>>,
+    items: &'a [Item<'a>],
     table: Table,
-    reserved: &[u32],
+    (disk, reserved): (usize, &[u32]),
 ) -> Result<Vec<Numbered<'a>>> {
     let (most, count) = match table {
         Table::Gpt => (MOST_IN_GPT - reserved.len(), units.len()),
         Table::Msdos => (MOST_IN_MSDOS, units.len()),
     };
     if count > most {
+        let first = units.get(most).and_then(Unit::first);
+        let index = items.iter().position(|item| Some(item) == first).unwrap_or_default();
         return Err(Error::config(format!(
             "a disk with a {table} table has room for {most} partitions, not {count}"
         ))
-        .hint("Put some of them on another disk: a line with --- begins the next one."));
+        .hint("Put some of them on another disk: a line with --- begins the next one.")
+        .about(Subject::Partition(disk, index)));
     }
     let mut list = match table {
         Table::Gpt => {

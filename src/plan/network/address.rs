@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::super::checks;
 use super::model::Address;
 use crate::error::{Error, Result};
 
@@ -18,6 +19,7 @@ pub(super) struct Written {
 
 /// Reads `ADDRESS` or `ADDRESS/PREFIX`; the prefix of an IPv4 address may be a mask.
 pub(super) fn with_prefix(option: &str, text: &str) -> Result<Written> {
+    is_alone(option, text)?;
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix)),
         None => (text, None),
@@ -83,11 +85,22 @@ pub(super) fn of_host(option: &str, text: &str) -> Result<IpAddr> {
     }
 }
 
+/// Refuses several addresses that no commas part.
+fn is_alone(option: &str, text: &str) -> Result<()> {
+    match checks::list_hint(text, &[' ', '\t', ';'], |_| true) {
+        Some(hint) if ["--ip", "--gw", "--dns"].contains(&option) => {
+            Err(Error::config(format!("{option}: `{text}` is not an address")).hint(hint))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads an address of any kind.
 pub(super) fn any(option: &str, text: &str) -> Result<IpAddr> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
+    is_alone(option, text)?;
     if let Some(address) = historical(text) {
         return Err(Error::config(format!("{option}: `{text}` is not written as four decimal numbers"))
             .hint(format!("Programs disagree on such forms of an address; some take it for {address}.")));

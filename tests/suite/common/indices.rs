@@ -67,6 +67,10 @@ const EXTRA: &[&str] = &[
     "dosfstools",
 ];
 
+/// Packages of tasks, which Ubuntu's indices name and Debian's do not.
+const TASKS: &[(&str, &str)] =
+    &[("apache2", "lamp-server"), ("mysql-server", "lamp-server"), ("php5", "lamp-server")];
+
 /// The archive, until this is dropped.
 pub(crate) struct Indices {
     directory: TempDir,
@@ -143,7 +147,10 @@ fn write_pocket(archive: &Path, suite: &Suite, pocket: &str, packages: &BTreeSet
             if suite.archive.components.first() == Some(component) {
                 if pocket == suite.codename {
                     ESSENTIAL.iter().for_each(|name| text += &stanza(name, "1.0-1", architecture, true));
-                    packages.iter().for_each(|name| text += &stanza(name, "1.0-1", architecture, false));
+                    for name in packages {
+                        let stanza = stanza(name, "1.0-1", architecture, false);
+                        text += &with_task(stanza, name, &suite.distro);
+                    }
                 } else {
                     text += &stanza("libc6", "1.0-1+1", architecture, true);
                     text += &stanza("vim", "1.0-1+1", architecture, false);
@@ -165,6 +172,14 @@ fn write_pocket(archive: &Path, suite: &Suite, pocket: &str, packages: &BTreeSet
         names.join(" ")
     );
     write(&top.join("InRelease"), signer.sign(&release));
+}
+
+/// A stanza with the task that the package belongs to.
+fn with_task(stanza: String, name: &str, distro: &str) -> String {
+    match TASKS.iter().find(|(package, _)| *package == name && distro == "ubuntu") {
+        Some((_, task)) => format!("{}\nTask: {task}\n\n", stanza.trim_end()),
+        None => stanza,
+    }
 }
 
 /// A package in an index.
