@@ -1,19 +1,22 @@
 //! rvmb turns one command into a Debian or Ubuntu machine image that boots.
 //!
 //! The rooms of the house, from the roof down. Imports run downwards, but for two things: every room may read
-//! the plan, which is plain data, and `build` and `worker` import each other, being two halves of one pipeline:
+//! the plan and the suite, which are plain data, and `build` and `worker` import each other, being two halves of
+//! one pipeline:
 //!
 //! - [`cli`]: one file per verb; knows terminals, decides nothing.
 //! - [`ui`]: draws events and errors.
-//! - [`appliance`]: what the user wants: the model, and its readers.
 //! - [`plan`]: from what the user wants to what will be done.
-//! - [`suite`]: what a release is; [`hypervisor`]: what a target needs.
+//! - [`appliance`]: what the user wants: the model, and its readers.
 //! - [`build`]: the pipeline, top to bottom, and [`worker`], the process that it runs in.
-//! - [`templates`]: the user's own in place of files that rvmb writes.
-//! - [`rootfs`]: a plan becomes a tree; [`disk`]: a tree becomes a raw disk; [`format`](mod@format): a raw disk
-//!   becomes an image.
 //! - [`deliver`]: puts results into their place.
+//! - [`hypervisor`]: what a target needs.
 //! - [`boot`]: starts a finished image and checks it.
+//! - [`rootfs`]: a plan becomes a tree.
+//! - [`templates`]: the user's own in place of files that rvmb writes.
+//! - [`suite`]: what a release is.
+//! - [`disk`]: a tree becomes a raw disk.
+//! - [`format`](mod@format): a raw disk becomes an image.
 //! - [`manifest`]: what is in it, and checksums.
 //! - [`cache`]: what is kept between builds.
 //! - [`host`]: programs, namespaces, trees and tools of this machine.

@@ -12,6 +12,7 @@ mod corpora;
 mod e2e;
 mod migration_page;
 mod plans;
+mod rooms;
 mod vmbuilder;
 
 /// A file of tests that its directory's root file does not name would never run.
