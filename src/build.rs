@@ -5,12 +5,13 @@
 //! worker's half: tree, disk, image.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cache::archives::Archives;
-use crate::cache::{Cache, clean, media};
+use crate::cache::{Cache, clean, media, view};
 use crate::deliver::local::Beside;
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::{self, Event, Outcome, Recorder, Step, Unit};
@@ -24,7 +25,7 @@ use crate::host::mounts::{self, View};
 use crate::host::run::Runner;
 use crate::host::tree::{self, Root};
 use crate::manifest::{self, Written};
-use crate::plan::{Disk, Package, Plan, Planned, Secrets, explain_age};
+use crate::plan::{Disk, Layers, Package, Plan, Planned, Secrets, explain_age};
 use crate::rootfs::{self, Site, layers, packages, seal};
 use crate::templates::{self, Template};
 use crate::worker::front::{self, PROBE, Worker};
@@ -46,6 +47,9 @@ pub struct Receipt {
 const SCRATCH: &str = "rvmb-build";
 const GROWING: &str = "build";
 const PARTIAL: &str = "partial";
+
+/// The view of the store among the layers that grow, which are named after digests.
+const ARCHIVES: &str = "archives";
 
 /// Removes what earlier builds with the same places left because they were killed.
 pub fn clear_up(planned: &Planned, runner: &Runner) {
@@ -91,10 +95,12 @@ pub struct Begun<'a> {
     planned: &'a Planned,
     partial: PathBuf,
     worker: Worker,
+    /// Until the worker has its own view of it.
+    store: Option<Held>,
 }
 
 /// Starts the worker. From here on there is something on the disk, and somebody who removes it.
-pub fn begin<'a>(planned: &'a Planned, runner: &Runner) -> Result<Begun<'a>> {
+pub fn begin<'a>(planned: &'a Planned, store: Option<Held>, runner: &Runner) -> Result<Begun<'a>> {
     let plan = &planned.plan;
     let destination = &plan.output.directory;
     let beside = destination.parent().unwrap_or(Path::new("/"));
@@ -117,7 +123,8 @@ pub fn begin<'a>(planned: &'a Planned, runner: &Runner) -> Result<Begun<'a>> {
             output: partial.clone(),
         },
     };
-    Ok(Begun { planned, partial, worker: Worker::start(runner, &plan.host.privilege, &order)? })
+    let worker = Worker::start(runner, &plan.host.privilege, &order)?;
+    Ok(Begun { planned, partial, worker, store })
 }
 
 /// The name of directories beside `destination` in which its results grow.
@@ -144,6 +151,9 @@ impl Begun<'_> {
         let plan = &self.planned.plan;
         let output = &plan.output;
         let sink = runner.sink().as_ref();
+        self.worker.wait_until_stocked(sink)?;
+        // From here on other builds may fill the store.
+        drop(self.store.take());
         let Answer::Built { packages, images } = self.worker.wait(sink)? else {
             return Err(Error::build("the worker answered something else than was asked"));
         };
@@ -210,12 +220,29 @@ pub struct Workshop<'a> {
     pub runner: Runner,
 }
 
-/// Makes tree, disks and images. Returns what is installed, and what the images came to.
+/// Gives the build its own view of the store, where packages are to be installed. The front holds the store
+/// still meanwhile.
+pub fn stock(shop: &Workshop<'_>) -> Result<()> {
+    match needs_packages(shop.plan) {
+        true => {
+            let Plan { archive, packages, .. } = shop.plan;
+            view::make(&archive.archives, &packages.resolved, &shop.layers.join(ARCHIVES))
+        }
+        false => Ok(()),
+    }
+}
+
+fn needs_packages(plan: &Plan) -> bool {
+    plan.packages.layers.as_ref().is_some_and(Layers::need_packages)
+}
+
+/// Makes tree, disks and images, of what [`stock`] has prepared. Returns what is installed, and what the images came to.
 pub fn assemble(shop: &Workshop<'_>) -> Result<(Vec<Package>, Vec<Written>)> {
     let Workshop { plan, secrets, scratch, layers: growing, output, runner } = shop;
     let sink = runner.sink().as_ref();
+    let archives = growing.join(ARCHIVES);
     let (place, growing) = room_for_tree(plan, scratch, growing)?;
-    let mut site = Site::prepare(plan, secrets, runner, scratch, &place)?;
+    let mut site = Site::prepare(plan, secrets, runner, scratch, &place, &archives)?;
     let tree = layers::tree(&site, &growing)?;
     site.all_installed();
     // What becomes no image is handed to the front.
@@ -303,30 +330,40 @@ fn empty_directory(scratch: &Path, number: usize) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Fetches the packages that the store does not have. Before [`begin`]: it may fail, and until then there
-/// is no keeper to clean up.
-pub fn fetch(planned: &Planned, runner: &Runner) -> Result<()> {
-    let Planned { plan, secrets, .. } = planned;
-    if plan.tree.existing.is_some() {
-        return Ok(());
-    }
-    event::step(runner.sink().as_ref(), Step::Download, || download(plan, &secrets.access, runner))
+/// The store of packages, held still: as long as this lives, no other build changes what is in it.
+#[derive(Debug)]
+pub struct Held {
+    _lock: File,
 }
 
-fn download(plan: &Plan, access: &Access, runner: &Runner) -> Result<((), Outcome)> {
+/// Fetches the packages that the store does not have. Before [`begin`]: it may fail, and until then there
+/// is no keeper to clean up. Where packages are to be installed the store is held, for [`begin`].
+pub fn fetch(planned: &Planned, runner: &Runner) -> Result<Option<Held>> {
+    let Planned { plan, secrets, .. } = planned;
+    if plan.tree.existing.is_some() {
+        return Ok(None);
+    }
+    event::step(runner.sink().as_ref(), Step::Download, || {
+        let lock = plan.archive.archives.with_extension("lock");
+        // apt writes under a package's final name: two at once would write into each other's files.
+        let held = Held { _lock: lock::wait(runner, &lock, "fills the store of packages")? };
+        let outcome = download(plan, &secrets.access, runner)?;
+        Ok((needs_packages(plan).then_some(held), outcome))
+    })
+}
+
+fn download(plan: &Plan, access: &Access, runner: &Runner) -> Result<Outcome> {
     let store = &plan.archive.archives;
-    // apt writes under a package's final name: two at once would write into each other's files.
-    let _lock = lock::wait(runner, &store.with_extension("lock"), "fills the store of packages")?;
     let mut archives = Archives::open(store)?;
     let missing = archives.missing(&plan.packages.resolved)?;
     if missing.is_empty() {
         archives.save()?;
-        return Ok(((), Outcome::Cached));
+        return Ok(Outcome::Cached);
     }
     let missing = take_from_media(plan, &mut archives, missing, runner)?;
     if missing.is_empty() {
         archives.save()?;
-        return Ok(((), Outcome::Done));
+        return Ok(Outcome::Done);
     }
     let total: u64 = missing.iter().map(|package| package.size).sum();
     let words = missing
@@ -354,7 +391,7 @@ fn download(plan: &Plan, access: &Access, runner: &Runner) -> Result<((), Outcom
         .map_err(|error| explain_age(apt::explain(error), &plan.suite).within("downloading packages"))?;
     missing.into_iter().for_each(|package| archives.note(package));
     archives.save()?;
-    Ok(((), Outcome::Done))
+    Ok(Outcome::Done)
 }
 
 /// Takes what the user's media have; returns what they do not.

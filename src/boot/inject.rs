@@ -101,14 +101,10 @@ pub(super) fn inject(disk: &Scratch, root: Extent, check: Check<'_>, debugfs: De
     let script_file = Scratch::with("the script of the check", script.as_bytes())?;
     let settings = Scratch::with("settings for the check", PATIENCE.as_bytes())?;
     let wanted_by = format!("{DIRECTORY}/{WANTED_BY}");
-    let mut commands = Vec::new();
-    for directory in [wanted_by.as_str(), SETTINGS_DIRECTORY] {
-        // To make one again is to lose an inode (debugfs 1.47).
-        if !debugfs.run(disk, root, &[&format!("stat {directory}")], false)?.text.contains("Inode: ") {
-            commands.push(format!("mkdir {directory}"));
-        }
-    }
-    if acceleration == Acceleration::Tcg {
+    let is_slow = acceleration == Acceleration::Tcg;
+    let mut commands = Vec::from_iter(missing_directory(&wanted_by, disk, root, debugfs)?);
+    if is_slow {
+        commands.extend(missing_directory(SETTINGS_DIRECTORY, disk, root, debugfs)?);
         commands.extend([
             format!("cd {SETTINGS_DIRECTORY}"),
             format!("rm {SETTINGS}"),
@@ -135,15 +131,29 @@ pub(super) fn inject(disk: &Scratch, root: Extent, check: Check<'_>, debugfs: De
         format!("cat {DIRECTORY}/{UNIT}"),
         format!("cat {DIRECTORY}/{SCRIPT}"),
         format!("stat {wanted_by}/{UNIT}"),
+        format!("cat {SETTINGS_DIRECTORY}/{SETTINGS}"),
     ];
     let words: Vec<&str> = look.iter().map(String::as_str).collect();
     let there = debugfs.run(disk, root, &words, false)?.text;
-    if there.contains(UNIT_TEXT) && there.contains(script) && there.contains("Type: symlink") {
+    let is_patient = !is_slow || there.contains(PATIENCE);
+    if there.contains(UNIT_TEXT) && there.contains(script) && there.contains("Type: symlink") && is_patient {
         return Ok(());
     }
     Err(Error::new(Kind::Check, "writing the check into the copy of the image failed")
         .tail(said.lines())
         .hint("The root file system may be full, or have features that debugfs of this host does not know."))
+}
+
+/// The command that makes a directory, where it is not there: to make one again is to lose an inode
+/// (debugfs 1.47).
+fn missing_directory(
+    path: &str,
+    disk: &Scratch,
+    root: Extent,
+    debugfs: Debugfs<'_>,
+) -> Result<Option<String>> {
+    let there = debugfs.run(disk, root, &[&format!("stat {path}")], false)?.text.contains("Inode: ");
+    Ok((!there).then(|| format!("mkdir {path}")))
 }
 
 /// debugfs(8), within bounds: the file system may have been made to keep it busy.

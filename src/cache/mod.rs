@@ -11,7 +11,8 @@
 //! <cache>/layers/<layer>/       a layer: the upper directory of an overlay; whole, or not there
 //! <cache>/layers/<layer>.lock   its lock, when it was used last, and whether it reached the disk
 //! <cache>/keys/                 keys that sign personal package archives, by their fingerprints
-//! <cache>/builds/               layers that grow, and probes; gone when their build ends
+//! <cache>/builds/               layers that grow, links to the .debs of their plans, and probes; gone when
+//!                               their build ends
 //! <cache>/in-use                a lock: builds share it, a cleaning has it alone
 //! <cache>/logs/                 logs of builds that did not end well: see [`logs`]
 //! ```
@@ -24,6 +25,7 @@ pub mod clean;
 pub mod layers;
 pub mod logs;
 pub mod media;
+pub mod view;
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

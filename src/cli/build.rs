@@ -70,8 +70,8 @@ fn bake(
     let planned = plan::make(appliance, runner)?;
     build::clear_up(&planned, runner);
     planned.cache.settle();
-    build::fetch(&planned, runner)?;
-    let begun = build::begin(&planned, runner)?;
+    let store = build::fetch(&planned, runner)?;
+    let begun = build::begin(&planned, store, runner)?;
     interrupt.on_cancel(Box::new(begun.canceller()));
     if let Some(place) = begun.place_for_log() {
         log.copy_to(&place.join(LOG))?;

@@ -49,7 +49,10 @@ impl NamedFile<'_> {
         if kind.is_file() {
             (&file).take(limit + 1).read_to_end(&mut bytes).map_err(|error| self.explain(&error))?;
         } else if kind.is_fifo() || kind.is_char_device() {
-            let written = stream(&mut file, limit, &mut bytes).map_err(|error| self.explain(&error))?;
+            // The writer of a FIFO may be a moment late; a device has none.
+            let tries = if kind.is_fifo() { PATIENCE.0 } else { 0 };
+            let written =
+                stream(&mut file, limit, tries, &mut bytes).map_err(|error| self.explain(&error))?;
             if !written && kind.is_fifo() {
                 return Err(self.refusal("is a FIFO that nobody writes to").hint(self.cure));
             }
@@ -64,16 +67,16 @@ impl NamedFile<'_> {
 
     /// An error of the kernel's about it, with what to do.
     pub fn explain(&self, error: &std::io::Error) -> Error {
-        let path = self.path.display();
         let told = Error::new(Kind::Config, format!("reading {}", self.shown())).because(error);
         match error.kind() {
             ErrorKind::NotFound => match self.near() {
                 Some(question) => told.hint(question),
                 None => told.hint(self.cure),
             },
-            ErrorKind::PermissionDenied => told.hint(format!(
-                "Let the user who runs rvmb read it, such as with `chmod a+r {path}`, and enter the directories above it."
-            )),
+            // Without a command: the file may hold a password, which is not for everybody to read.
+            ErrorKind::PermissionDenied => told.hint(
+                "Run rvmb as the file's owner, or let its user read the file and enter the directories above it.",
+            ),
             _ => told.hint(self.cure),
         }
     }
@@ -98,10 +101,9 @@ impl NamedFile<'_> {
     }
 }
 
-/// Reads a stream that does not block, at most one byte beyond `limit`; whether anybody wrote to it. A signal
-/// ends it.
-fn stream(file: &mut File, limit: u64, bytes: &mut Vec<u8>) -> std::io::Result<bool> {
-    let (mut tries, pause) = PATIENCE;
+/// Reads a stream that does not block, at most one byte beyond `limit`; whether anybody wrote to it. One that
+/// has no writer is asked again `tries` times. A signal ends it.
+fn stream(file: &mut File, limit: u64, mut tries: u32, bytes: &mut Vec<u8>) -> std::io::Result<bool> {
     let mut writer = false;
     let mut buffer = [0; 4096];
     while bytes.len() as u64 <= limit {
@@ -109,7 +111,7 @@ fn stream(file: &mut File, limit: u64, bytes: &mut Vec<u8>) -> std::io::Result<b
             Ok(0) if writer || tries == 0 => break,
             Ok(0) => {
                 tries -= 1;
-                std::thread::sleep(pause);
+                std::thread::sleep(PATIENCE.1);
             }
             Ok(count) => {
                 writer = true;
@@ -158,7 +160,7 @@ mod tests {
         let refused = NamedFile { option: "", path: Path::new("x.cfg"), cure: "" }
             .explain(&std::io::Error::from(rustix::io::Errno::ACCESS));
         assert_eq!(refused.message(), "reading x.cfg");
-        assert!(refused.hints()[0].contains("chmod a+r x.cfg"), "{refused:?}");
+        assert!(refused.hints()[0].contains("the file's owner"), "{refused:?}");
     }
 
     #[test]

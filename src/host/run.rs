@@ -354,10 +354,16 @@ impl Drop for Noted<'_> {
 /// Sets up what every child has in common.
 #[expect(unsafe_code, reason = "the hook between fork and exec")]
 fn prepare(command: &mut std::process::Command, hook: Option<BeforeExec>) {
+    let parent = rustix::process::getpid();
     // SAFETY: the closure makes system calls only; hooks promise the same.
     unsafe {
         command.pre_exec(move || {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // A parent that died before that sends no signal; another one is here in its place. A parent outside of
+            // a new PID namespace is not seen at all.
+            if rustix::process::getppid().is_some_and(|now| now != parent) {
+                return Err(rustix::io::Errno::SRCH.into());
+            }
             match &hook {
                 Some(hook) => hook(),
                 None => Ok(()),

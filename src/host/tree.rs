@@ -5,7 +5,7 @@ use std::fs::{File, Metadata};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
@@ -66,7 +66,13 @@ pub struct Root {
 impl Root {
     /// Opens the tree at `path`.
     pub fn open(path: &Path) -> Result<Root> {
-        let directory = File::open(path).context(Kind::Build, || format!("opening {}", path.display()))?;
+        // What is no directory is refused at once, where opening a FIFO would wait for somebody to write to it.
+        let flags = i32::try_from(OFlags::DIRECTORY.bits()).unwrap_or_default();
+        let directory = File::options()
+            .read(true)
+            .custom_flags(flags)
+            .open(path)
+            .context(Kind::Build, || format!("opening {}", path.display()))?;
         Ok(Root { path: path.to_owned(), directory })
     }
 

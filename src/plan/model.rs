@@ -266,6 +266,11 @@ impl Layers {
     pub fn all(&self) -> impl Iterator<Item = &Layer> {
         [&self.base, &self.initramfs, &self.system].into_iter().chain(&self.packages)
     }
+
+    /// Whether packages are to be installed for any of them; an initial RAM file system needs none.
+    pub fn need_packages(&self) -> bool {
+        [&self.base, &self.system].into_iter().chain(&self.packages).any(|layer| !layer.cached)
+    }
 }
 
 /// The cached layers of a tree.

@@ -10,9 +10,22 @@ use crate::appliance::settings::NO_PASSWORD;
 use crate::error::{Error, Result};
 use crate::suite::PasswordHash;
 
-/// Prefixes of the hashes of crypt(5), also of methods that no release uses any more.
-const METHODS: [&str; 13] =
-    ["$y$", "$gy$", "$7$", "$2a$", "$2b$", "$2x$", "$2y$", "$6$", "$5$", "$1$", "$3$", "$md5", "$sha1$"];
+/// Prefixes of the hashes of crypt(5), also of methods that no release uses for new passwords any more, and the
+/// length of the last field of each ("hashed passphrase").
+const METHODS: [(&str, usize); 12] = [
+    ("$y$", 43),
+    ("$gy$", 43),
+    ("$7$", 43),
+    ("$2a$", 53),
+    ("$2b$", 53),
+    ("$2y$", 53),
+    ("$6$", 86),
+    ("$5$", 43),
+    ("$sha1$", 28),
+    ("$md5$", 22),
+    ("$md5,", 22),
+    ("$1$", 22),
+];
 
 /// Hashes a password for crypt(5), or takes over what already is a hash.
 pub(super) fn hash(password: &str, user: &str, plan: Uuid, method: PasswordHash) -> Result<String> {
@@ -48,26 +61,24 @@ pub(super) fn check(who: &str, password: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::config(format!(
-        "the password of {who} begins like a hash of crypt(5), and is none that the machine could check"
+        "the password of {who} begins like a hash of crypt(5), and is not a whole one"
     ))
     .hint(
-        "Take the whole of what `mkpasswd` or `openssl passwd -6` prints, in single quotes: between double ones the \
-         shell replaces each word behind a dollar sign.",
+        "Take the whole of what `mkpasswd` or `openssl passwd -6` prints. A shell needs single quotes around it, for \
+         between double ones it replaces each word behind a dollar sign; in a file it stands without quotes.",
     ))
 }
 
-/// Whether a text begins with the prefix of a method of crypt(5).
+/// Whether a text begins with the prefix of a method of crypt(5), or with a quote that does not belong before it.
 fn looks_like_hash(password: &str) -> bool {
-    METHODS.iter().any(|id| password.starts_with(id))
+    let unquoted = password.strip_prefix(['\'', '"']).unwrap_or(password);
+    METHODS.iter().any(|(id, _)| unquoted.starts_with(id))
 }
 
-/// Whether a text is a hash of crypt(5) already: `$id$…$hash` of a method that today's releases know,
-/// of the characters that a hash may have. Others could end the field or the line in /etc/shadow.
+/// Whether a text is a hash of crypt(5) already: `$id$…$hash`, of the characters that a hash may have. Others could end the field or the line in /etc/shadow.
 fn is_hash(password: &str) -> bool {
-    // Each with the length of its last field (crypt(5), "hashed passphrase").
-    let known = [("$y$", 43), ("$6$", 86), ("$5$", 43), ("$2b$", 53), ("$7$", 43)];
     let last = password.rsplit('$').next().unwrap_or_default();
-    known.iter().any(|(id, length)| password.starts_with(id) && last.len() == *length)
+    METHODS.iter().any(|(id, length)| password.starts_with(id) && last.len() == *length)
         && password.matches('$').count() >= 3
         && password.bytes().all(|byte| byte.is_ascii_graphic() && !b":;*!\\".contains(&byte))
 }
@@ -110,11 +121,14 @@ mod tests {
         assert_eq!(error.message(), "the password of root is empty");
         assert!(error.hints()[0].contains("--lock-user"));
         let hash = |length: usize| format!("$6$abcdefghijklmnop${}", "0".repeat(length));
-        for good in [hash(86), "$".into(), "$60".into(), "6$x$".into(), "$100 bill".into()] {
+        let old = format!("$1$salt$.{}", "0".repeat(21));
+        for good in
+            [hash(86), old, "$".into(), "$60".into(), "6$x$".into(), "$3$ per hour".into(), "$md5sum".into()]
+        {
             assert!(check("bob", &good).is_ok(), "{good}");
         }
-        let foreign = format!("$2a$10${}", "0".repeat(53));
-        for broken in [hash(85), hash(86) + ":", hash(40), "$6$x$y".into(), "$1$a$b".into(), foreign] {
+        let quoted = format!("'{}'", hash(86));
+        for broken in [hash(85), hash(86) + ":", hash(40), "$6$x$y".into(), "$1$a$b".into(), quoted] {
             let error = check("bob", &broken).unwrap_err();
             assert!(error.message().contains("begins like a hash") && error.hints().len() == 1, "{error:?}");
             assert!(!format!("{error:?}").contains(&broken), "{error:?}");

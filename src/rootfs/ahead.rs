@@ -30,11 +30,11 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Begins with the plan's packages, in their order, in the new `directory`. The work ends with the
-    /// calling thread.
-    pub(super) fn begin(plan: &Plan, runner: &Runner, directory: &Path) -> Result<Ahead> {
+    /// Begins with the plan's packages, in their order, from `archives` into the new `directory`. The work
+    /// ends with the calling thread.
+    pub(super) fn begin(plan: &Plan, archives: &Path, runner: &Runner, directory: &Path) -> Result<Ahead> {
         let worth = plan.packages.resolved.iter().filter(|package| package.size >= SMALLEST);
-        let packages: Vec<PathBuf> = worth.map(|package| plan.archive.archives.join(&package.file)).collect();
+        let packages: Vec<PathBuf> = worth.map(|package| archives.join(&package.file)).collect();
         Ahead::with(&packages, runner, directory)
     }
 

@@ -97,14 +97,14 @@ fn merged_directories(architecture: &str) -> &'static [&'static str] {
     }
 }
 
-/// Puts the store, and what was unpacked ahead, where mmdebstrap looks for it, in a mount namespace that ends with mmdebstrap. Makes
+/// Puts the plan's .debs, and what was unpacked ahead, where mmdebstrap looks for it, in a mount namespace that ends with mmdebstrap. Makes
 /// the links of a merged /usr where no package of the release's and no hook of mmdebstrap's does.
 fn before_packages(site: &Site<'_>) -> String {
     let plan = site.plan;
     let mut text = format!(
         "mkdir -p \"$1/var/cache/apt/archives\"\n\
          mount --bind {} \"$1/var/cache/apt/archives\"\n",
-        quote(&packages::store(site).display().to_string()),
+        quote(&site.archives.display().to_string()),
     );
     if let Some(ahead) = &site.ahead {
         let place = ahead::IN_TREE;
@@ -137,7 +137,7 @@ fn with_debootstrap(site: &Site<'_>, root: &Path) -> Result<()> {
         .arg(format!("--arch={}", plan.architecture))
         .arg(format!("--keyring={}", plan.archive.keyring.display()))
         .arg(format!("--components={}", plan.archive.components.join(",")))
-        .arg(format!("--cache-dir={}", packages::store(site).display()))
+        .arg(format!("--cache-dir={}", site.archives.display()))
         .arg(if plan.suite.bootstrap.merged_usr == MergedUsr::Split {
             "--no-merged-usr"
         } else {

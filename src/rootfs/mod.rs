@@ -54,28 +54,32 @@ pub struct Site<'a> {
     pub scratch: PathBuf,
     /// Directory that the machine's own tree is made in.
     pub place: PathBuf,
+    /// The .debs of the plan, this build's own; there where packages are to be installed.
+    archives: PathBuf,
     devices: PathBuf,
     /// Packages without their compression, where a whole tree is to be made.
     ahead: Option<Ahead>,
 }
 
 impl<'a> Site<'a> {
-    /// Prepares a site in `scratch`, for a tree in `place`.
+    /// Prepares a site in `scratch`, for a tree in `place` of the packages in `archives`.
     pub fn prepare(
         plan: &'a Plan,
         secrets: &'a Secrets,
         runner: &Runner,
         scratch: &Path,
         place: &Path,
+        archives: &Path,
     ) -> Result<Site<'a>> {
         let (access, seeds) = (&secrets.access, secrets.seeds.as_deref());
         let devices = scratch.join("dev");
         make_devices(&devices)?;
         let runner = runner.clone().with_env("SOURCE_DATE_EPOCH", plan.epoch.to_string());
         let from_nothing = plan.packages.layers.as_ref().is_some_and(|layers| !layers.base.cached);
-        let ahead = from_nothing.then(|| Ahead::begin(plan, &runner, &scratch.join("ahead"))).transpose()?;
-        let (scratch, place) = (scratch.to_owned(), place.to_owned());
-        Ok(Site { plan, runner, access, seeds, scratch, place, devices, ahead })
+        let ahead = scratch.join("ahead");
+        let ahead = from_nothing.then(|| Ahead::begin(plan, archives, &runner, &ahead)).transpose()?;
+        let (scratch, place, archives) = (scratch.to_owned(), place.to_owned(), archives.to_owned());
+        Ok(Site { plan, runner, access, seeds, scratch, place, archives, devices, ahead })
     }
 
     /// Says that all packages are installed.

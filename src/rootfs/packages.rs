@@ -2,7 +2,7 @@
 //! keys stay outside, and nothing of them is left in the tree.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::progress::Progress;
 use super::{Site, ahead, initramfs, services};
@@ -19,11 +19,6 @@ pub const STATUS: &str = "/var/lib/dpkg/status";
 
 /// Longest status file that is read; that of a full desktop has some 5 MB.
 const STATUS_LIMIT: u64 = 64 * 1024 * 1024;
-
-/// Where .debs are kept.
-pub fn store(site: &Site<'_>) -> PathBuf {
-    site.plan.archive.archives.clone()
-}
 
 /// Completes the first tree: the newest versions of all pockets, the variant's packages, and those of
 /// the base layer.
@@ -95,7 +90,7 @@ fn apt_get(site: &Site<'_>, root: &Path, stage: Stage, words: &[String]) -> Resu
         Stage::System => Step::System,
         Stage::Packages => Step::Packages,
     };
-    let mut view = site.view(root).bind(&store(site), archives);
+    let mut view = site.view(root).bind(&site.archives, archives);
     let mut search_path = SEARCH_PATH.to_owned();
     if let Some(ahead) = &site.ahead {
         tree.create_directories(ahead::IN_TREE)?;
@@ -109,8 +104,7 @@ fn apt_get(site: &Site<'_>, root: &Path, stage: Stage, words: &[String]) -> Resu
     let mut progress = Progress::new(site, step, installed(site.plan, &tree)?.len());
     apt.command(&site.runner, "apt-get")
         .args(["--quiet", recommends])
-        // Everything is in the store, and the tree is ours: a lock would only stop other builds, which
-        // use the same store.
+        // Tree and archives are this build's alone: a lock would keep nobody out.
         .arg("-oDebug::NoLocking=true")
         .args(["-oDPkg::Options::=--force-unsafe-io", "-oDPkg::Options::=--force-confold"])
         .arg(format!("-oDPkg::Chroot-Directory={}", root.display()))
@@ -124,7 +118,7 @@ fn apt_get(site: &Site<'_>, root: &Path, stage: Stage, words: &[String]) -> Resu
     tree.remove(services::POLICY)
 }
 
-/// apt's view of the tree: its dpkg database, the archive of the stage, the store.
+/// apt's view of the tree: its dpkg database, the archive of the stage, the plan's .debs.
 fn configure(site: &Site<'_>, root: &Path, stage: Stage, archives: &Path) -> Result<Apt> {
     let plan = site.plan;
     let mut options = vec![format!("Dir::State={}/var/lib/apt/", root.display())];

@@ -73,12 +73,30 @@ impl Worker {
         move || drop(orders.lock().unwrap_or_else(PoisonError::into_inner).take())
     }
 
+    /// Hands events over until a build has its own view of the store of packages.
+    pub fn wait_until_stocked(&mut self, sink: &dyn Sink) -> Result<()> {
+        match self.listen(sink)? {
+            None => Ok(()),
+            Some(_) => Err(Error::build("the worker ended its work before it began")),
+        }
+    }
+
     /// Hands events over until the work has ended.
     pub fn wait(&mut self, sink: &dyn Sink) -> Result<Answer> {
         loop {
+            if let Some(answer) = self.listen(sink)? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Hands events over until the work has ended, or none: until the store is not needed any more.
+    fn listen(&mut self, sink: &dyn Sink) -> Result<Option<Answer>> {
+        loop {
             match receive::<Message>(&mut self.messages)? {
                 Some(Message::Event(event)) => sink.emit(event),
-                Some(Message::Done(answer)) => return Ok(answer),
+                Some(Message::Stocked) => return Ok(None),
+                Some(Message::Done(answer)) => return Ok(Some(answer)),
                 Some(Message::Failed(error)) => return Err(error),
                 Some(Message::Unmapped | Message::Ready) => {}
                 None => return Err(self.lost()),

@@ -55,6 +55,8 @@ fn work(task: Task, pipe: &Arc<Pipe>) -> Result<Answer> {
         Task::Build { plan, secrets, scratch, layers, output } => {
             let workshop =
                 build::Workshop { plan: &plan, secrets: &secrets, scratch, layers, output, runner };
+            build::stock(&workshop)?;
+            pipe.send(&Message::Stocked)?;
             let (packages, images) = build::assemble(&workshop)?;
             Ok(Answer::Built { packages, images })
         }

@@ -98,6 +98,8 @@ pub enum Message {
     Unmapped,
     /// The directories of the run are made.
     Ready,
+    /// The build has its own view of the store of packages: others may change the store.
+    Stocked,
     /// Something happened.
     Event(Event),
     /// The work is done.

@@ -152,6 +152,8 @@ impl Bench {
     #[track_caller]
     pub(crate) fn is_clean(&self, allowed: &[&str]) {
         assert_eq!(names(&self.scratch()), [""; 0], "left in the scratch directory");
+        let builds = self.cache.as_ref().map(|cache| cache.join("builds")).filter(|builds| builds.exists());
+        assert_eq!(builds.map_or(Vec::new(), |builds| names(&builds)), [""; 0], "left in the cache");
         let left: Vec<_> = names(self.path())
             .into_iter()
             .filter(|name| {

@@ -79,8 +79,22 @@ fn a_kill_in_any_stage_leaves_nothing_and_the_next_run_succeeds() {
     let (killed, _) = kill_at(&bench, &[&words[..], &["--no-cache"]].concat(), In("resolve"), Victim::Front);
     traces::are_gone(&killed);
     assert_eq!(names(&bench.scratch()).len(), 1);
-    bench.bake(&words).well();
+    bake_while_others_fill_the_store(&bench, &[&words[..], &["--addpkg", "tree"]].concat());
     bench.is_clean(&["finish", "out", "setup.sh"]);
+}
+
+/// A build whose .debs somebody replaces in the store before they are installed, as a build from another
+/// archive does that has packages of the same names and versions.
+fn bake_while_others_fill_the_store(bench: &Bench, words: &[&str]) {
+    let store = bench.path().join("cache/archives");
+    let replace = |_: &[Process]| {
+        let debs = names(&store).into_iter().filter(|name| name.ends_with(".deb"));
+        for path in debs.map(|name| store.join(name)) {
+            std::fs::remove_file(&path).and_then(|()| std::fs::write(&path, "another")).expect("replacing");
+        }
+    };
+    let (_, status) = at(bench, words, In("packages"), Victim::Keeper, replace);
+    assert!(status.success(), "a build lost its packages to another: {status}");
 }
 
 /// While a program of the user's is at work, with the tree in each place that it can have.
