@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::source::{FileSystem, Source};
+use super::source::{NewFileSystem, Source};
 use super::{Inputs, bootloader, btrfs, ext4, fat, lvm, swap, xfs};
 use crate::error::{Error, Result};
 use crate::host::run::BeforeExec;
@@ -66,11 +66,11 @@ pub(super) fn volume(
             ext4::write(raw, &system, &tree, hide, inputs.runner)
         }
         Content::Xfs { uuid, label } => {
-            let system = FileSystem { offset, size, uuid: *uuid, label, epoch };
+            let system = NewFileSystem { offset, size, uuid: *uuid, label, epoch };
             xfs::write(raw, &system, &part()?.source(), inputs.runner)
         }
         Content::Btrfs { uuid, label } => {
-            let system = FileSystem { offset, size, uuid: *uuid, label, epoch };
+            let system = NewFileSystem { offset, size, uuid: *uuid, label, epoch };
             btrfs::write(raw, &system, &part()?.source(), inputs.runner)
         }
     }

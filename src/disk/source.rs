@@ -11,7 +11,7 @@ use crate::host::tree;
 
 /// A file system to be made.
 #[derive(Clone, Copy, Debug)]
-pub struct FileSystem<'a> {
+pub struct NewFileSystem<'a> {
     /// Where it begins in the raw disk, in bytes.
     pub offset: u64,
     /// Its size in bytes.

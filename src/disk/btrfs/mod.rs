@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use self::items::{Identity, RootDirectory};
 use super::scratch::Scratch;
-use super::source::{FileSystem, Source};
+use super::source::{NewFileSystem, Source};
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
 use crate::units::{MIB, Size};
@@ -43,7 +43,7 @@ const KNOWS_BLOCK_GROUP_TREE: (u32, u32) = (6, 3);
 /// # Errors
 ///
 /// A host error without mkfs.btrfs; a build error where the tree does not fit, or mkfs.btrfs fails.
-pub fn write(raw: &Path, system: &FileSystem<'_>, source: &Source<'_>, runner: &Runner) -> Result<()> {
+pub fn write(raw: &Path, system: &NewFileSystem<'_>, source: &Source<'_>, runner: &Runner) -> Result<()> {
     let doing = || format!("making the btrfs file system {}", system.label);
     if system.size < MINIMUM.bytes() {
         return Err(Error::build(format!("{} is too small for btrfs", system.label))
@@ -104,7 +104,7 @@ fn too_small(label: &str) -> String {
     format!("Give {label} a larger size: its files do not fit.")
 }
 
-fn arguments(system: &FileSystem<'_>, tree: &Path, version: (u32, u32)) -> Vec<OsString> {
+fn arguments(system: &NewFileSystem<'_>, tree: &Path, version: (u32, u32)) -> Vec<OsString> {
     let mut list: Vec<OsString> = ["-q", "-f", "-K"].map(OsString::from).to_vec();
     for (option, value) in [
         // Every option is named, so that the version and the host decide as little as can be.

@@ -24,7 +24,7 @@ fn made(tree: &Path, offset: u64) -> tempfile::NamedTempFile {
     let raw = tempfile::NamedTempFile::new().unwrap();
     raw.as_file().set_len(SIZE + offset).unwrap();
     let uuid = uuid::uuid!("6ba7b810-9dad-11d1-80b4-00c04fd430c8");
-    let system = FileSystem { offset, size: SIZE, uuid, label: "data", epoch: EPOCH };
+    let system = NewFileSystem { offset, size: SIZE, uuid, label: "data", epoch: EPOCH };
     let source = Source { tree, hidden: &[], hide: None };
     write(raw.path(), &system, &source, &Runner::new(Arc::new(Silent))).unwrap();
     raw
@@ -166,7 +166,7 @@ fn a_tree_that_does_not_fit_is_an_error() {
     let raw = tempfile::NamedTempFile::new().unwrap();
     let source = Source { tree: tree.path(), hidden: &[], hide: None };
     for (size, hint) in [(SIZE, "do not fit"), (MIB, "at least")] {
-        let system = FileSystem { offset: 0, size, uuid: Uuid::max(), label: "data", epoch: 1 };
+        let system = NewFileSystem { offset: 0, size, uuid: Uuid::max(), label: "data", epoch: 1 };
         let error = write(raw.path(), &system, &source, &Runner::new(Arc::new(Silent))).unwrap_err();
         assert!(error.hints().iter().any(|known| known.contains(hint)), "{error:?}");
     }
@@ -220,7 +220,7 @@ fn two_directories_with_one_number_are_an_error_with_the_cure() {
         covers.iter().try_for_each(|cover| cover())
     });
     let raw = tempfile::NamedTempFile::new().unwrap();
-    let system = FileSystem { offset: 0, size: SIZE, uuid: Uuid::max(), label: "data", epoch: 1 };
+    let system = NewFileSystem { offset: 0, size: SIZE, uuid: Uuid::max(), label: "data", epoch: 1 };
     let source = Source { tree: tree.path(), hidden: &[], hide: Some(hide) };
     let error = write(raw.path(), &system, &source, &Runner::new(Arc::new(Silent))).unwrap_err();
     assert_eq!(error.hints(), [ONE_BELOW], "{error:?}");

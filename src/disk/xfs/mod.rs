@@ -18,7 +18,7 @@ use std::path::Path;
 
 use self::proto::Item;
 use super::scratch::Scratch;
-use super::source::{FileSystem, Source};
+use super::source::{NewFileSystem, Source};
 use crate::error::{Context, Error, Kind, Result};
 use crate::host::run::Runner;
 use crate::units::{MIB, Size};
@@ -47,7 +47,7 @@ pub const COPIES_DIRECTORIES: (u32, u32) = (6, 17);
 ///
 /// A host error without mkfs.xfs; a build error where this host's mkfs.xfs cannot copy a file of the tree,
 /// the tree does not fit, or mkfs.xfs fails.
-pub fn write(raw: &Path, system: &FileSystem<'_>, source: &Source<'_>, runner: &Runner) -> Result<()> {
+pub fn write(raw: &Path, system: &NewFileSystem<'_>, source: &Source<'_>, runner: &Runner) -> Result<()> {
     let doing = || format!("making the XFS file system {}", system.label);
     if system.size < MINIMUM.bytes() {
         return Err(Error::build(format!("{} is too small for XFS", system.label))
@@ -91,7 +91,12 @@ pub fn version(runner: &Runner) -> Result<Option<(u32, u32)>> {
 }
 
 /// Gives every inode what the list could not say, and removes what depends on the time of the build.
-fn settle(file: &File, system: &FileSystem<'_>, items: Option<&[Item]>, version: (u32, u32)) -> Result<()> {
+fn settle(
+    file: &File,
+    system: &NewFileSystem<'_>,
+    items: Option<&[Item]>,
+    version: (u32, u32),
+) -> Result<()> {
     let tears = version < COPIES_LARGE_FILES;
     let items = items.unwrap_or_default();
     let mut torn = None;
@@ -119,7 +124,7 @@ fn settle(file: &File, system: &FileSystem<'_>, items: Option<&[Item]>, version:
     settled.context(Kind::Build, || format!("settling the XFS file system {}", system.label))
 }
 
-fn arguments(system: &FileSystem<'_>, version: (u32, u32)) -> Vec<OsString> {
+fn arguments(system: &NewFileSystem<'_>, version: (u32, u32)) -> Vec<OsString> {
     let since = |known, option: &'static str| if version >= known { option } else { "" };
     let (uuid, size) = (system.uuid, system.size);
     let metadata = since(KNOWS_BIGTIME, ",bigtime=0,inobtcount=0");

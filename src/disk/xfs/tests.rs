@@ -15,9 +15,9 @@ const SIZE: u64 = 320 * MIB;
 const EPOCH: i64 = 1_600_000_000;
 const OLD: i64 = 1_000_000_000;
 
-fn system(size: u64, offset: u64) -> FileSystem<'static> {
+fn system(size: u64, offset: u64) -> NewFileSystem<'static> {
     let uuid = uuid::uuid!("6ba7b810-9dad-11d1-80b4-00c04fd430c8");
-    FileSystem { offset, size, uuid, label: "data", epoch: EPOCH }
+    NewFileSystem { offset, size, uuid, label: "data", epoch: EPOCH }
 }
 
 fn made(tree: &Path, offset: u64) -> Result<tempfile::NamedTempFile> {
