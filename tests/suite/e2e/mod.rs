@@ -1,5 +1,6 @@
 //! Whole machines: baked from an archive, looked at, booted; and what is left when that is cut short.
 
+mod bad_trees;
 mod debian;
 mod disks;
 mod first_boot;
