@@ -43,6 +43,8 @@ fn tree() -> tempfile::TempDir {
     }
     std::fs::hard_link(root.join("many/0/file-7"), root.join("hard")).unwrap();
     std::fs::create_dir(root.join("sticky")).unwrap();
+    // btrfs restore loses the mode of an empty directory that is the last thing of its file system.
+    std::fs::write(root.join("sticky/inside"), "inside").unwrap();
     symlink("many/0/file-0", root.join("soft")).unwrap();
     rustix::fs::mknodat(CWD, root.join("pipe"), FileType::Fifo, Mode::from(0o600), 0).unwrap();
     if rustix::process::geteuid().is_root() {
@@ -141,7 +143,9 @@ fn contents_owners_modes_and_attributes_are_read_back() {
     let (read, known) = (listing(back.path()), listing(tree.path()));
     assert_eq!(read.keys().collect::<Vec<_>>(), known.keys().collect::<Vec<_>>());
     for (path, entry) in known {
-        assert!(read[&path] == entry, "{path}");
+        let (is, was) = (&read[&path], &entry);
+        assert_eq!((is.0, is.1, is.2), (was.0, was.1, was.2), "{path}");
+        assert!(is.3 == was.3, "{path}");
     }
     let mut value = [0; 64];
     let length = rustix::fs::getxattr(back.path().join("late"), "security.capability", &mut value).unwrap();
